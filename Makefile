@@ -1,0 +1,61 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. Both make `.venv` themselves.
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint types contracts format bench screenshots clean lock
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+.venv/.python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+# torch first and alone: asked for by an exact version, pip takes the small build where the machine offers one
+.venv/.torch: .venv/.python constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt "torch==2.13.0"
+	@touch $@
+
+.venv/.demo: .venv/.torch pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[demo]"
+	@touch $@
+
+.venv/.dev: .venv/.torch pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[pipeline,dev]"
+	@touch $@
+
+.venv/.model: .venv/.demo
+	$(BIN)/python -m pipeline fetch --recipe demo
+	@touch $@
+
+demo: .venv/.model ## the main job, for real, on the embedded local pod (ARGS=--plain for lines instead of the panel)
+	$(BIN)/maxcai demo $(ARGS)
+
+test: .venv/.dev lint types contracts ## everything that must be green
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
+
+test-slow: .venv/.dev ## the minutes-long tests as well
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/.dev ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.dev ## mypy --strict
+	$(BIN)/mypy
+
+contracts: .venv/.dev ## who may import whom
+	$(BIN)/lint-imports
+
+format: .venv/.dev ## let ruff rewrite the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove the environment and the embedded pod of this checkout (never runs/)
+	rm -rf .venv .maxcai
+
+lock: .venv/.dev .venv/.demo ## write constraints.txt from what is installed
+	(head -1 constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//') > constraints.new && mv constraints.new constraints.txt

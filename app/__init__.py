@@ -1,0 +1,1 @@
+"""What a person looks at and presses: command line and Textual panel."""

@@ -1,0 +1,144 @@
+"""Set up a workspace, look at it, follow logs, run the demo, list tasks and reviews."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from app.actions.base import Action, Args, Context, Param, Scope
+from app.errors import AppError, UsageError
+from app.events import AppEvent, Output, OutputBytes
+
+
+async def _init(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
+    from app.workspace import init
+
+    made: dict[str, bool] = {}
+    init(context.workspace, made.__setitem__)
+    for name, new in made.items():
+        context.supervisor.say("info", f"{'made' if new else 'kept'} {name}")
+    yield Output(
+        str(context.workspace.root), {"root": str(context.workspace.root), "made": [n for n, m in made.items() if m]}
+    )
+
+
+async def _doctor(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
+    from app.doctor import examine
+
+    checks = examine(context.workspace, context.supervisor.settings)
+    lines = [
+        f"{check.mark} {check.name}: {check.text}" + (f" → {check.remedy}" if check.remedy else "") for check in checks
+    ]
+    yield Output("\n".join(lines), [check.as_dict() for check in checks])
+    failed = [check.name for check in checks if check.level == "fail"]
+    if failed:
+        raise AppError(
+            f"{len(failed)} check{'s' * (len(failed) > 1)} failed: {', '.join(failed)}", "The remedies are above."
+        )
+
+
+async def _status(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
+    from app.history import last_word, run_view
+    from app.text import status_data, status_text
+
+    supervisor = context.supervisor
+    pods = await supervisor.pods()
+    entry = supervisor.book.find(None)
+    view = None
+    if entry is not None:
+        if any(p.id == entry.pod and p.status == "RUNNING" for p in pods):
+            await last_word(supervisor, entry)
+        view = run_view(context.workspace, entry)
+    cost = supervisor.fleet.cost(context.clock())
+    project = context.workspace.root.name
+    yield Output(status_text(project, pods, view, cost), status_data(project, pods, view, cost))
+
+
+async def _logs(context: Context, args: Args) -> AsyncIterator[AppEvent]:
+    from app.logs import LogReader
+
+    supervisor = context.supervisor
+    entry = supervisor.book.find(args["run"])
+    if entry is None:
+        raise UsageError("there is no run in this workspace", "Start one: `maxcai run start`.")
+    reader = LogReader(context.workspace, entry, args["stream"])
+    if not args["follow"]:
+        await supervisor.try_catch_up(entry)
+        for chunk in reader.fresh():
+            yield OutputBytes(chunk)
+        reader.refuse_if_empty()
+        return
+    async for _grown in supervisor.growth(entry):
+        for chunk in reader.fresh():
+            yield OutputBytes(chunk)
+
+
+async def _refresh(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
+    context.supervisor.refresh()
+    context.supervisor.say("info", "reconnecting and refreshing everything")
+    return
+    yield  # makes this an async generator
+
+
+async def _demo(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
+    from app.demo import run_demo
+
+    summary = await run_demo(context.supervisor)
+    yield Output(summary.text, summary.data)
+    if not summary.reached:
+        raise AppError(
+            "the demo ended without a verdict", "The run's own words are above; `maxcai logs` has all of them."
+        )
+
+
+async def _tasks(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
+    from task_board.board import read_board, render
+
+    tasks = read_board(context.workspace.root / "task_board")
+    yield Output(render(tasks), [task.as_dict() for task in tasks])
+
+
+async def _reviews(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
+    from reviews.files import read_reviews, render
+
+    found = read_reviews(context.workspace.root / "reviews")
+    yield Output(render(found), [item.as_dict() for item in found])
+
+
+ACTIONS: tuple[Action, ...] = (
+    Action(
+        "init", ("init",), "Make a workspace", "write settings, constitution and folders here; overwrites nothing", "",
+        Scope.GLOBAL, _init, prints=True,
+    ),
+    Action(
+        "doctor", ("doctor",), "Doctor", "check this installation and say how to mend it", "", Scope.GLOBAL, _doctor,
+        writes=False, prints=True,
+    ),
+    Action(
+        "status", ("status",), "Status", "pod, run, gate and money in a few lines", "", Scope.GLOBAL, _status,
+        writes=False, prints=True,
+    ),
+    Action(
+        "logs", ("logs",), "Print logs", "what the run's processes wrote", "", Scope.GLOBAL, _logs, writes=False,
+        params=(
+            Param("run", "run id or its beginning; default: the newest", kind="positional", metavar="RUN"),
+            Param("follow", "go on until the run is over", short="-f"),
+            Param("stream", "only this log, byte for byte", kind="option", metavar="NAME"),
+        ),
+    ),
+    Action(
+        "demo", ("demo",), "Demo", "the whole loop on the local pod with a small real model", "", Scope.GLOBAL, _demo,
+        params=(Param("plain", "progress lines instead of the panel"),), prints=True,
+    ),
+    Action(
+        "refresh", ("refresh",), "Refresh", "reconnect and read everything again now", "R", Scope.GLOBAL, _refresh,
+        writes=False,
+    ),
+    Action(
+        "task.list", ("task", "list"), "List tasks", "every task by lane and priority", "", Scope.BOARD, _tasks,
+        writes=False, prints=True,
+    ),
+    Action(
+        "review.list", ("review", "list"), "List reviews", "requests, answers and verdicts", "", Scope.REVIEWS,
+        _reviews, writes=False, prints=True,
+    ),
+)  # fmt: skip

@@ -1,0 +1,59 @@
+"""The table of all actions, and the check that no key is asked for twice."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import replace
+
+from app.actions import info, pod, run, sync, view
+from app.actions.base import Action, Scope
+from app.errors import SettingsError, UsageError
+
+ACTIONS: tuple[Action, ...] = (
+    *info.ACTIONS,
+    *pod.ACTIONS,
+    *sync.ACTIONS,
+    *run.ACTIONS,
+    *view.ACTIONS,
+)
+
+
+def by_id(action_id: str) -> Action:
+    """The action of this id. Raises UsageError naming the nearest one."""
+    for action in ACTIONS:
+        if action.id == action_id:
+            return action
+    near = difflib.get_close_matches(action_id, [a.id for a in ACTIONS], n=1)
+    raise UsageError(f"no action {action_id}", f"Did you mean {near[0]}?" if near else "See `maxcai --help`.")
+
+
+def remapped(keys: Mapping[str, str]) -> tuple[Action, ...]:
+    """All actions with a person's own keys (action id -> key; "" takes the key away).
+
+    Raises SettingsError for an unknown id and for two actions on one key.
+    """
+    for action_id in keys:
+        if action_id not in {a.id for a in ACTIONS}:
+            near = difflib.get_close_matches(action_id, [a.id for a in ACTIONS], n=1)
+            remedy = f"Did you mean {near[0]}?" if near else "The ids are in `maxcai --help`."
+            raise SettingsError(f"[keys] names the unknown action {action_id}", remedy)
+    actions = tuple(replace(a, keys=keys.get(a.id, a.keys)) for a in ACTIONS)
+    clash = collision(actions)
+    if clash is not None:
+        raise SettingsError(f"[keys] {clash}", "Give one of them another key.")
+    return actions
+
+
+def collision(actions: tuple[Action, ...]) -> str | None:
+    """A sentence naming two actions that would hear one key, or None. Global keys are heard everywhere."""
+    heard: dict[tuple[str, Scope], str] = {}
+    for action in actions:
+        for key in filter(None, action.keys.split(",")):
+            for scope in Scope if action.scope is Scope.GLOBAL else (action.scope, Scope.GLOBAL):
+                other = heard.get((key, scope))
+                if other is not None and other != action.id:
+                    return f"key {key} is asked for by {other} and {action.id}"
+            for scope in Scope if action.scope is Scope.GLOBAL else (action.scope,):
+                heard[key, scope] = action.id
+    return None

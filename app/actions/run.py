@@ -1,0 +1,167 @@
+"""Start, list, show, cancel, resume and report runs. How a run is launched exactly once is `app.launch`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from app.actions.base import Action, Args, Confirm, Context, Param, Reason, Scope
+from app.actions.sync import pod_is_up
+from app.errors import AppError, UsageError
+from app.events import AppEvent, Output
+from app.reduce import ALIVE
+from app.runs import RunEntry
+from app.state import AppState
+
+_RUN = Param("run", "run id or its beginning; default: the newest", kind="positional", metavar="RUN")
+_FOLLOW = Param("follow", "stay, show progress, pull the results at the end", short="-f")
+
+
+def _entry(context: Context, args: Args) -> RunEntry:
+    entry = context.supervisor.book.find(args.get("run"))
+    if entry is None:
+        raise UsageError("there is no run in this workspace", "Start one: `maxcai run start`.")
+    return entry
+
+
+async def _start(context: Context, args: Args) -> AsyncIterator[AppEvent]:
+    from app.launch import start_run
+
+    supervisor = context.supervisor
+    entry = await start_run(supervisor, args["recipe"] or supervisor.settings.recipe)
+    yield _launched(entry)
+    if args["follow"]:
+        await _to_the_end(context, entry)
+
+
+async def _resume(context: Context, args: Args) -> AsyncIterator[AppEvent]:
+    from app.launch import resume_run
+
+    entry = await resume_run(context.supervisor, _entry(context, args))
+    yield _launched(entry)
+    if args["follow"]:
+        await _to_the_end(context, entry)
+
+
+def _launched(entry: RunEntry) -> Output:
+    data = {"run_id": entry.run_id, "attempt": entry.attempt, "recipe": entry.recipe, "pod": entry.pod}
+    return Output(entry.run_id, data)
+
+
+async def _to_the_end(context: Context, entry: RunEntry) -> None:
+    run = await context.supervisor.finish(entry)
+    if run.exit_code != 0:
+        raise AppError(f"run {run.run_id} {run.state}: {run.reason or 'no reason told'}", "See `maxcai run report`.")
+
+
+async def _list(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
+    from app.history import known_runs
+    from app.text import run_row, table
+
+    runs = known_runs(context.workspace, context.supervisor.book)
+    rows = [run_row(entry, view) for entry, view in runs]
+    data = [
+        {
+            "run_id": entry.run_id,
+            "recipe": entry.recipe,
+            "pod": entry.pod,
+            "attempt": entry.attempt,
+            "started": entry.started,
+            "state": view.state,
+            "verdict": view.gates[-1].verdict if view.gates else None,
+            "pulled": view.pulled,
+        }
+        for entry, view in runs
+    ]
+    yield Output(table(("RUN", "RECIPE", "POD", "ATTEMPT", "STARTED", "STATE", "VERDICT", "HOME"), rows), data)
+
+
+async def _show(context: Context, args: Args) -> AsyncIterator[AppEvent]:
+    from app.history import last_word, run_view
+    from app.text import run_data, run_text
+
+    entry = _entry(context, args)
+    await last_word(context.supervisor, entry)
+    view = run_view(context.workspace, entry)
+    yield Output(run_text(view, entry), run_data(view, entry))
+
+
+async def _report(context: Context, args: Args) -> AsyncIterator[AppEvent]:
+    entry = _entry(context, args)
+    path = context.workspace.run_dir(entry.run_id) / "report.md"
+    if not path.is_file():
+        await context.supervisor.pull(entry)
+    if not path.is_file():
+        raise AppError(f"run {entry.run_id} has no report yet", "It is written at its end: `maxcai run show`.")
+    text = path.read_text(encoding="utf-8")
+    yield Output(text, {"run_id": entry.run_id, "path": str(path), "markdown": text})
+
+
+async def _cancel(context: Context, args: Args) -> AsyncIterator[AppEvent]:
+    from app.launch import cancel_run
+
+    entry = _entry(context, args)
+    state = await cancel_run(context.supervisor, entry, grace_s=0.0 if args["now"] else 60.0)
+    yield Output(entry.run_id, {"run_id": entry.run_id, "state": state})
+
+
+async def _kill(context: Context, args: Args) -> AsyncIterator[AppEvent]:
+    async for event in _cancel(context, {**args, "now": True}):
+        yield event
+
+
+def _alive(state: AppState) -> Reason | None:
+    if state.run is not None and state.run.state not in ALIVE:
+        return Reason(f"run {state.run.run_id} is {state.run.state}, not running")
+    return pod_is_up(state)
+
+
+def _can_start(state: AppState) -> Reason | None:
+    if state.run is not None and state.run.state == "running":
+        return Reason(f"run {state.run.run_id} is running", "cancel it or wait for its end")
+    return None
+
+
+def _can_resume(state: AppState) -> Reason | None:
+    if state.run is not None and state.run.state in ("running", "finished"):
+        return Reason(f"run {state.run.run_id} is {state.run.state}")
+    return None
+
+
+def _kill_confirm(state: AppState) -> Confirm | None:
+    name = state.run.run_id if state.run else "the run"
+    lines = (f"{name} is killed at once: work since its last checkpoint is done again when it is resumed",)
+    return Confirm("Cancel now?", lines, "cancel now", danger=True)
+
+
+ACTIONS: tuple[Action, ...] = (
+    Action(
+        "run.start", ("run", "start"), "Start a run", "start the pod if need be, push, launch exactly once", "r",
+        Scope.GLOBAL, _start, enabled=_can_start, prints=True,
+        params=(Param("recipe", "recipe name or file; default: the settings' one", "option", "-r", "NAME"), _FOLLOW),
+    ),
+    Action(
+        "run.list", ("run", "list"), "List runs", "every run of this workspace", "", Scope.RUN, _list,
+        writes=False, prints=True,
+    ),
+    Action(
+        "run.show", ("run", "show"), "Show a run", "steps, rates, gates and state of a run", "", Scope.RUN, _show,
+        params=(_RUN,), writes=False, prints=True,
+    ),
+    Action(
+        "run.cancel", ("run", "cancel"), "Cancel the run", "stop it after a checkpoint; it can be resumed", "I",
+        Scope.GLOBAL, _cancel, enabled=_alive, prints=True,
+        params=(_RUN, Param("now", "kill it at once")),
+    ),
+    Action(
+        "run.kill", ("run", "cancel", "--now"), "Cancel the run now", "kill it at once; it can be resumed", "K",
+        Scope.GLOBAL, _kill, enabled=_alive, confirm=_kill_confirm, params=(_RUN,), prints=True,
+    ),
+    Action(
+        "run.resume", ("run", "resume"), "Resume a run", "go on where a stopped or lost run ended", "c", Scope.GLOBAL,
+        _resume, enabled=_can_resume, params=(_RUN, _FOLLOW), prints=True,
+    ),
+    Action(
+        "run.report", ("run", "report"), "Report", "the run's report in Markdown", "v", Scope.GLOBAL, _report,
+        params=(_RUN,), writes=False, prints=True,
+    ),
+)  # fmt: skip

@@ -1,0 +1,33 @@
+"""Pure view acts: keys, palette and help only. The panel does them itself; nothing is written."""
+
+from __future__ import annotations
+
+from app.actions.base import Action, Reason, Scope, in_the_panel
+from app.state import AppState
+
+
+def _a_stream(state: AppState) -> Reason | None:
+    return None if state.streams else Reason("no log here yet", "start a run with r")
+
+
+def _act(action_id: str, keys: str, title: str, help_text: str, scope: Scope = Scope.GLOBAL) -> Action:
+    enabled = _a_stream if scope is Scope.LOGS else (lambda _state: None)
+    return Action(action_id, (), title, help_text, keys, scope, in_the_panel, enabled=enabled, writes=False)
+
+
+ACTIONS: tuple[Action, ...] = (
+    _act("view.overview", "1", "Overview", "is it alive, how far, how much, what needs me"),
+    _act("view.logs", "3", "Logs", "the followed logs at full height"),
+    _act("view.help", "?", "Help", "every key and command, searchable"),
+    _act("view.palette", "colon,ctrl+p", "Command palette", "find an action by name"),
+    _act("view.journal", "@", "Command log", "what was sent outside, when and with what answer"),
+    _act("view.find", "/", "Find", "find text in the log; every line stays visible", Scope.LOGS),
+    _act("view.find_next", "n", "Next match", "the next match below", Scope.LOGS),
+    _act("view.find_previous", "N", "Previous match", "the next match above", Scope.LOGS),
+    _act("view.follow", "F", "Follow", "follow the end of the log, or stop following", Scope.LOGS),
+    _act("view.bottom", "G,end", "Bottom", "to the end of the log; follow again", Scope.LOGS),
+    _act("view.wrap", "w", "Wrap", "wrap long lines", Scope.LOGS),
+    _act("view.previous_stream", "left_square_bracket", "Previous log", "the log before this one", Scope.LOGS),
+    _act("view.next_stream", "right_square_bracket", "Next log", "the log after this one", Scope.LOGS),
+    _act("view.quit", "q", "Quit", "leave the panel; the run and the pod go on"),
+)

@@ -1,0 +1,251 @@
+"""`maxcai`: the command line, built from the action registry. Data goes to stdout, narration to stderr.
+
+Nothing heavy is imported here: the panel (textual, 250 ms) and the link (asyncssh, 300 ms) load on first use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.actions import registry
+from app.actions.base import Action, without_asking
+from app.errors import FAILED, OK, USAGE, Refused, UsageError, exit_code, sentence
+from app.events import ActivityChanged, AppEvent, Failed, Noted, Output, OutputBytes
+
+if TYPE_CHECKING:
+    from app.controller import Controller
+    from app.settings import Settings
+    from app.state import AppState
+    from app.workspace import Workspace
+
+INTERRUPTED = 130
+"""Exit code after ctrl+c, as shells have it."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit code: 0 ok, 1 failed, 2 usage, 3 refused by a guard, 4 unreachable."""
+    try:
+        options = parser().parse_args(argv)
+    except SystemExit as leaving:  # argparse has printed its sentence or the help
+        return leaving.code if isinstance(leaving.code, int) else USAGE
+    try:
+        return _dispatch(options)
+    except KeyboardInterrupt:
+        print("interrupted; a run on the pod goes on", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has what it wanted. Point stdout elsewhere so that the interpreter's last flush is silent.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except Exception as error:
+        if options.debug:
+            raise
+        print(f"maxcai: {_plain(sentence(error))}", file=sys.stderr)
+        if not hasattr(error, "exit_code"):
+            print(f"maxcai: this is a fault of maxcai ({type(error).__name__}); --debug shows where", file=sys.stderr)
+        return exit_code(error)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The argparse tree: one command per action that has one."""
+    root = argparse.ArgumentParser(
+        prog="maxcai",
+        parents=[_common()],
+        description="Start a rented GPU, bootstrap a base model's alignment on it, bring verified results home. "
+        "Without a command: the panel.",
+        epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 refused by a guard, 4 unreachable.",
+    )
+    root.set_defaults(action=None, debug=False, readonly=False, yes=False, json=False, workspace=None, provider=None)
+    # Not the same object as above: the defaults just set would undo what stands before the command.
+    common = _common()
+    commands = root.add_subparsers(metavar="COMMAND", title="commands")
+    groups: dict[str, Any] = {}
+    for action in registry.ACTIONS:
+        words = tuple(word for word in action.cli if not word.startswith("-"))
+        if not words or words != action.cli:
+            continue  # a view act, or another spelling of a command that has its own action
+        level = commands
+        if len(words) == 2:
+            if words[0] not in groups:
+                group = commands.add_parser(words[0], help=_group_help(words[0]))
+                groups[words[0]] = group.add_subparsers(metavar="COMMAND", required=True)
+            level = groups[words[0]]
+        _add(level.add_parser(words[-1], parents=[common], help=action.help, description=action.help), action)
+    return root
+
+
+def _common() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    common.add_argument("-C", dest="workspace", metavar="DIR", help="workspace folder (default: here)")
+    common.add_argument("--provider", metavar="NAME", help="where pods come from, for this command")
+    common.add_argument("--readonly", action="store_true", help="refuse everything that writes")
+    common.add_argument("--yes", action="store_true", help="agree to what would be asked")
+    common.add_argument("--debug", action="store_true", help="show tracebacks")
+    return common
+
+
+def _group_help(word: str) -> str:
+    verbs = [a.cli[1] for a in registry.ACTIONS if a.cli[:1] == (word,) and len(a.cli) == 2]
+    return ", ".join(verbs)
+
+
+def _add(command: argparse.ArgumentParser, action: Action) -> None:
+    for param in action.params:
+        dest = f"arg_{param.name}"
+        if param.kind == "positional":
+            command.add_argument(
+                dest, nargs="?", metavar=param.metavar or None, help=param.help, default=param.default, type=param.type
+            )
+            continue
+        names = [name for name in (param.short, f"--{param.name.replace('_', '-')}") if name]
+        if param.kind == "flag":
+            command.add_argument(*names, dest=dest, action="store_true", help=param.help)
+        else:
+            command.add_argument(
+                *names,
+                dest=dest,
+                metavar=param.metavar or None,
+                help=param.help,
+                default=param.default,
+                type=param.type,
+            )
+    if action.prints:
+        command.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print data as JSON")
+    command.set_defaults(action=action.id)
+
+
+def _dispatch(options: argparse.Namespace) -> int:
+    # pydantic costs about 100 ms; help and usage errors do not pay for it.
+    from app.settings import load
+    from app.workspace import find
+
+    root = Path(options.workspace) if options.workspace else Path.cwd()
+    if not root.is_dir():
+        raise UsageError(f"{root} is not a folder", "Name an existing folder with -C.")
+    settings = load(root.resolve(), os.environ, {"provider": options.provider})
+    workspace = find(root, settings.state_dir, settings.runs_dir)
+    at_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    demo = options.action == "demo" and not options.arg_plain and not options.json
+    if at_terminal and (options.action is None or demo):
+        return _panel(workspace, settings, demo, options.readonly)
+    action = registry.by_id(options.action or "status")
+    args = {param.name: getattr(options, f"arg_{param.name}", param.default) for param in action.params}
+    return _perform(workspace, settings, action, args, options)
+
+
+def _controller(workspace: Workspace, settings: Settings, readonly: bool) -> Controller:
+    from app.controller import Controller
+
+    return Controller(workspace, settings, readonly=readonly or bool(os.environ.get("MAXCAI_READONLY")))
+
+
+def _panel(workspace: Workspace, settings: Settings, demo: bool, readonly: bool) -> int:
+    from app.tui.app import run_panel  # textual: about 250 ms
+
+    code = run_panel(workspace, demo=demo, controller=_controller(workspace, settings, readonly))
+    if not demo:
+        return code
+    from app.demo import last_summary
+
+    summary = last_summary(workspace)
+    if summary is None:
+        return code or FAILED
+    print(summary.text)
+    return OK if summary.reached else FAILED
+
+
+def _perform(
+    workspace: Workspace,
+    settings: Settings,
+    action: Action,
+    args: Mapping[str, Any],
+    options: argparse.Namespace,
+) -> int:
+    import asyncio  # about 50 ms
+
+    controller = _controller(workspace, settings, options.readonly)
+    controller.listen(_narrator(sys.stderr.write))
+    if action.id == "demo" or (args.get("follow") and action.id.startswith("run.")):
+        _tell_progress(controller)
+    return asyncio.run(_one(controller, action, dict(args), options))
+
+
+async def _one(controller: Controller, action: Action, args: dict[str, Any], options: argparse.Namespace) -> int:
+    try:
+        if action.confirm is not without_asking and not options.yes:
+            await _ask(controller, action, args)
+        async for event in controller.stream(action.id, args):
+            _print(event, options.json)
+    finally:
+        await controller.close()
+    return OK
+
+
+async def _ask(controller: Controller, action: Action, args: dict[str, Any]) -> None:
+    """Ask as the panel would. Where nobody can answer, the action's own guard decides."""
+    await controller.supervisor.look()
+    confirm = action.confirm(controller.state)
+    if confirm is None or args.get("force") or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return
+    for line in confirm.lines:
+        print(f"  {_plain(line)}", file=sys.stderr)
+    sys.stderr.write(f"{confirm.title} [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Refused(f"{action.title}: not agreed, nothing was changed")
+    args.update(confirm.args)
+
+
+def _print(event: AppEvent, as_json: bool) -> None:
+    if isinstance(event, Output):
+        text = json.dumps(event.data, ensure_ascii=False, indent=2) if as_json else event.text
+        if not as_json and sys.stdout.isatty():
+            text = _plain(text)
+        print(text, flush=True)
+    elif isinstance(event, OutputBytes):
+        if sys.stdout.isatty():
+            sys.stdout.write(_plain(event.data.decode("utf-8", "replace")))
+        else:
+            sys.stdout.buffer.write(event.data)
+        sys.stdout.flush()
+
+
+def _narrator(write: Callable[[str], Any]) -> Callable[[AppEvent], None]:
+    """Notices and the beginning of activities on stderr. Each activity is told once, not at every percent."""
+    told: list[str] = []
+
+    def narrate(event: AppEvent) -> None:
+        if isinstance(event, Noted):
+            write(f"{event.text if event.level in ('info', 'ok') else f'{event.level}: {event.text}'}\n")
+        elif isinstance(event, Failed):
+            again = "" if event.retry_in is None else f" (again in {event.retry_in:.0f} s)"
+            write(_plain(f"{event.source}: {event.error}{again}") + "\n")
+        elif isinstance(event, ActivityChanged) and event.activity.text not in told:
+            told.append(event.activity.text)
+            write(f"{event.activity.text}\n")
+
+    return narrate
+
+
+def _tell_progress(controller: Controller) -> None:
+    from app.progress import Narrator
+
+    narrator = Narrator(controller.clock)
+
+    def tell(state: AppState) -> None:
+        for line in narrator.lines(state):
+            print(line, file=sys.stderr, flush=True)
+
+    controller.subscribe(tell)
+
+
+def _plain(text: str) -> str:
+    from app.text import harmless
+
+    return harmless(text)

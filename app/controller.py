@@ -1,0 +1,126 @@
+"""The one object the panel and the command line hold: the state, the actions and the services behind them.
+
+It folds events into `state` and tells subscribers; services live in `app.supervisor`, acts in `app.actions`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+from app.actions import registry
+from app.actions.base import Action, Args, Confirm, Context
+from app.errors import OK, Refused, UsageError, exit_code, sentence
+from app.events import ActivityEnded, AppEvent, Noted
+from app.reduce import reduce
+from app.settings import Settings
+from app.state import AppState
+from app.supervisor import Supervisor
+from app.workspace import Workspace
+
+Subscriber = Callable[[AppState], None]
+
+
+class Controller:
+    """State, actions and services of one workspace.
+
+    Args:
+        workspace: the folder worked in.
+        settings: its settings.
+        readonly: refuse every action that writes.
+        clock: unix seconds.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        settings: Settings,
+        *,
+        readonly: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.workspace = workspace
+        self.settings = settings
+        self.clock = clock
+        self.state = AppState(project=workspace.root.name, provider=settings.provider, readonly=readonly)
+        self._subscribers: list[Subscriber] = []
+        self._listeners: list[Callable[[AppEvent], None]] = []
+        self._actions = registry.remapped(settings.keys)
+        self.supervisor = Supervisor(workspace, settings, self.emit, lambda: self.state, clock=clock)
+
+    def subscribe(self, callback: Subscriber) -> Callable[[], None]:
+        """Call `callback` with every new state, on the loop's thread. Returns what ends it."""
+        self._subscribers.append(callback)
+        return lambda: self._subscribers.remove(callback)
+
+    def listen(self, callback: Callable[[AppEvent], None]) -> None:
+        """Call `callback` with every event as it happens, before it is folded in."""
+        self._listeners.append(callback)
+
+    def emit(self, event: AppEvent) -> None:
+        """Fold one event in and tell the subscribers when the picture changed."""
+        for listener in self._listeners:
+            listener(event)
+        state = reduce(self.state, event)
+        if state is self.state:
+            return
+        self.state = state
+        for callback in tuple(self._subscribers):
+            callback(state)
+
+    async def run(self) -> None:
+        """Run the services (poll, link, follow, cost) until cancelled. Their failures are events, not exceptions."""
+        await self.supervisor.run()
+
+    def actions(self) -> tuple[Action, ...]:
+        """Every action with the person's own keys, in the order of help and palette."""
+        return self._actions
+
+    def reason(self, action_id: str) -> str | None:
+        """Why this action is refused now, or None."""
+        action = registry.by_id(action_id)
+        if action.writes and self.state.readonly:
+            return "read-only: started with --readonly"
+        reason = action.enabled(self.state)
+        return None if reason is None else str(reason)
+
+    def confirm(self, action_id: str) -> Confirm | None:
+        """What to ask before doing it, or None."""
+        return registry.by_id(action_id).confirm(self.state)
+
+    async def stream(self, action_id: str, args: Args | None = None) -> AsyncIterator[AppEvent]:
+        """Do an action; every event is folded in and then handed out. Raises what the action raises."""
+        action = registry.by_id(action_id)
+        refusal = self.reason(action_id)
+        if refusal is not None:
+            raise Refused(f"{action.title}: {refusal}")
+        context = Context(self.workspace, self.supervisor, lambda: self.state, self.clock)
+        try:
+            async for event in action.run(context, _known(action, args or {})):
+                self.emit(event)
+                yield event
+        finally:
+            self.emit(ActivityEnded(action_id))
+
+    async def perform(self, action_id: str, args: Args | None = None) -> int:
+        """Do an action from the panel: errors become notices. Returns the exit code the command would have had."""
+        try:
+            async for _event in self.stream(action_id, args):
+                pass
+        except Exception as error:
+            self.emit(Noted("error", sentence(error), self.clock()))
+            return exit_code(error)
+        return OK
+
+    async def close(self) -> None:
+        """Close the link and stop following. The pod and its run go on."""
+        await self.supervisor.close()
+
+
+def _known(action: Action, args: Mapping[str, Any]) -> Mapping[str, Any]:
+    defaults = {param.name: param.default for param in action.params}
+    unknown = sorted(set(args) - set(defaults))
+    if unknown:
+        raise UsageError(f"{action.id} has no argument {', '.join(unknown)}")
+    return {**defaults, **args}

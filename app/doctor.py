@@ -1,0 +1,143 @@
+"""Checks of this installation, each with its remedy. Reads only; asks no network."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from app.errors import WorkspaceError
+from app.settings import Settings
+from app.workspace import Workspace
+
+MARKS = {"ok": "✔", "warn": "!", "fail": "✖"}
+MIN_FREE = 5 * 1024**3
+"""Bytes a demo run, its model and its results need at most, generously."""
+
+PIPELINE = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "safetensors")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at. Level: ok | warn | fail."""
+
+    name: str
+    level: str
+    text: str
+    remedy: str = ""
+
+    @property
+    def mark(self) -> str:
+        return MARKS[self.level]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"name": self.name, "level": self.level, "text": self.text, "remedy": self.remedy}
+
+
+def examine(workspace: Workspace, settings: Settings) -> list[Check]:
+    """Every check, in the order in which a newcomer would mend things."""
+    checks: tuple[Callable[[], Iterator[Check]], ...] = (
+        _python,
+        lambda: _packages(settings),
+        lambda: _constitution(workspace),
+        lambda: _folders(workspace),
+        lambda: _identity(workspace),
+        lambda: _key(workspace, settings),
+        _terminal,
+    )
+    return [check for run in checks for check in run()]
+
+
+def _python() -> Iterator[Check]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    good = sys.version_info >= (3, 11)
+    yield Check("python", "ok" if good else "fail", version, "" if good else "Use Python 3.11 or newer.")
+
+
+def _packages(settings: Settings) -> Iterator[Check]:
+    missing = [name for name in ("asyncssh", "textual") if find_spec(name) is None]
+    yield _have("core packages", missing, "fail", "pip install maximalcai")
+    if settings.provider == "local":
+        absent = [name for name in PIPELINE if find_spec(name) is None]
+        yield _have("pipeline packages (the local pod runs here)", absent, "fail", "pip install 'maximalcai[pipeline]'")
+        model = [name for name in ("gguf",) if find_spec(name) is None]
+        yield _have("demo model reader", model, "warn", "pip install 'maximalcai[demo]'")
+
+
+def _have(name: str, missing: list[str], level: str, remedy: str) -> Check:
+    if not missing:
+        return Check(name, "ok", "installed")
+    return Check(name, level, f"missing: {', '.join(missing)}", f"{remedy} installs them.")
+
+
+def _constitution(workspace: Workspace) -> Iterator[Check]:
+    try:
+        path = workspace.constitution()
+    except WorkspaceError as error:
+        yield Check("constitution", "fail", error.message, error.hint)
+        return
+    # The pipeline judges its own files, in its own process: this one must not import it.
+    env = {**os.environ, "PYTHONPATH": str(workspace.code_root)}
+    argv = [sys.executable, "-m", "pipeline", "validate", "constitution", str(path)]
+    done = subprocess.run(argv, capture_output=True, text=True, env=env, timeout=60, check=False)
+    if done.returncode == 0:
+        yield Check("constitution", "ok", str(path))
+    else:
+        told = (done.stderr or done.stdout).strip().splitlines()
+        yield Check("constitution", "fail", told[-1] if told else f"{path} is not valid", "Mend the line it names.")
+
+
+def _folders(workspace: Workspace) -> Iterator[Check]:
+    root = workspace.root
+    writable = os.access(root, os.W_OK)
+    yield Check(
+        "workspace", "ok" if writable else "fail", str(root), "" if writable else "Choose a folder you may write to."
+    )
+    free = shutil.disk_usage(root).free
+    level = "ok" if free >= MIN_FREE else "warn"
+    yield Check(
+        "disk", level, f"{free / 1024**3:.1f} GiB free", "" if level == "ok" else "A demo run needs up to 5 GiB."
+    )
+
+
+def _identity(workspace: Workspace) -> Iterator[Check]:
+    keys = [p for p in (workspace.state_dir / "ssh").glob("id_*") if p.is_file() and p.suffix != ".pub"]
+    if not keys:
+        yield Check("ssh key", "ok", "made at the first connection")
+    for key in keys:
+        mode = stat.S_IMODE(key.stat().st_mode)
+        good = mode & 0o077 == 0
+        yield Check("ssh key", "ok" if good else "fail", f"{key} mode {mode:04o}", "" if good else f"chmod 600 {key}")
+
+
+def _key(workspace: Workspace, settings: Settings) -> Iterator[Check]:
+    from remote.secrets import runpod_key
+
+    secret = runpod_key(Path(workspace.root))
+    if secret is None:
+        needed = settings.provider == "runpod"
+        yield Check(
+            "RunPod key", "fail" if needed else "ok", "none: only the local pod can be used", ADD_KEY if needed else ""
+        )
+    else:
+        yield Check("RunPod key", "warn" if secret.warning else "ok", f"from {secret.source}", secret.warning or "")
+
+
+def _terminal() -> Iterator[Check]:
+    if not sys.stdout.isatty():
+        yield Check("terminal", "ok", "none: commands print plain text")
+        return
+    size = shutil.get_terminal_size()
+    good = size.columns >= 80 and size.lines >= 24
+    remedy = "" if good else "The panel shows everything from 80×24 on."
+    yield Check("terminal", "ok" if good else "warn", f"{size.columns}×{size.lines}", remedy)
+
+
+ADD_KEY = "Put RUNPOD_API_KEY=… into .env.runpod (mode 600) or the environment."

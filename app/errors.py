@@ -1,0 +1,64 @@
+"""The errors of the front door: each says what, why and what to do, and carries the exit code of the command line.
+
+Errors of `remote` carry the same three attributes (`message`, `hint`, `exit_code`) and need no translation.
+"""
+
+from __future__ import annotations
+
+OK, FAILED, USAGE, REFUSED, UNREACHABLE = 0, 1, 2, 3, 4
+"""Exit codes of `maxcai` (contract 4 of the house)."""
+
+
+class AppError(Exception):
+    """Something a person can act on. `message` names the thing and the cause, `hint` the remedy."""
+
+    exit_code = FAILED
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(AppError):
+    """The command, a setting or a file's content cannot be used as given."""
+
+    exit_code = USAGE
+
+
+class SettingsError(UsageError):
+    """maxcai.toml, an environment variable or a flag has an unknown key or an impossible value."""
+
+
+class WorkspaceError(UsageError):
+    """The folder cannot serve as a workspace."""
+
+
+class Refused(AppError):
+    """A guard said no: nothing was changed."""
+
+    exit_code = REFUSED
+
+
+class Unreachable(AppError):
+    """The pod or its provider did not answer."""
+
+    exit_code = UNREACHABLE
+
+
+def exit_code(error: BaseException) -> int:
+    """Exit code of any error: its own when it carries one, else FAILED."""
+    code = getattr(error, "exit_code", FAILED)
+    return code if isinstance(code, int) else FAILED
+
+
+def sentence(error: BaseException) -> str:
+    """One line for a person: message and hint, never a traceback."""
+    text = str(getattr(error, "message", "") or error or type(error).__name__).strip()
+    hint = str(getattr(error, "hint", "") or "").strip()
+    line = " ".join(f"{text}\n{hint}".split()) if not hint else f"{_stopped(text)} {hint}"
+    return " ".join(line.split())
+
+
+def _stopped(text: str) -> str:
+    return text if text.endswith((".", "!", "?", ":")) else text + "."

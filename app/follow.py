@@ -1,0 +1,156 @@
+"""Following one run: its bytes into the spool, its event lines into the state, until its process is over.
+
+Bytes are `remote.tail`'s; what a line means is `app.fold`'s. Only whole lines go on; a half line waits for its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from app.events import AppEvent, DataArrived, JobReported, RunFollowed, RunLine, StreamGrew
+from app.history import is_home
+from app.logs import EVENTS
+from app.runs import RunEntry
+from app.state import StreamView
+from app.workspace import Workspace
+
+if TYPE_CHECKING:
+    from remote.agent.client import Agent
+    from remote.jobs import JobState, JobStatus
+    from remote.tail import Growth
+
+CATCH_UP_S = 60.0
+"""Seconds that bringing the spool up to date may take for one look."""
+
+
+class LineReader:
+    """Whole lines appended to a file since the last look.
+
+    Args:
+        path: a file that grows, or is replaced by a shorter one (then it is read from its beginning).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def fresh(self) -> Iterator[bytes]:
+        """Lines that are complete now and were not handed out before, each with its end."""
+        try:
+            size = self._path.stat().st_size
+        except OSError:
+            return
+        if size < self._offset:
+            self._offset = 0
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                self._offset += len(line)
+                yield line
+
+
+class Follower:
+    """One run as it goes on.
+
+    Args:
+        workspace: where the spool lies.
+        entry: the run and its attempt.
+        emit: told of every event.
+        clock: unix seconds.
+    """
+
+    def __init__(
+        self, workspace: Workspace, entry: RunEntry, emit: Callable[[AppEvent], None], clock: Callable[[], float]
+    ) -> None:
+        self.entry = entry
+        self._workspace = workspace
+        self._emit = emit
+        self._clock = clock
+        self._spools = workspace.state_dir / "spool"
+        self._spool = workspace.spool_dir(entry.run_id)
+        self._lines = LineReader(self._spool / EVENTS)
+
+    def replay(self) -> None:
+        """Show what is on this machine already: pulled files, then the spool. Asks nobody."""
+        home = self._workspace.run_dir(self.entry.run_id)
+        pulled = is_home(self._workspace, self.entry)
+        self._emit(RunFollowed(self.entry.run_id, self.entry.recipe, self.entry.pod, pulled=pulled))
+        for line in LineReader(home / EVENTS).fresh():
+            self._emit(RunLine(self.entry.run_id, line))
+        self._fold()
+        for folder in (home, self._spool):
+            for path in (folder / EVENTS, *sorted(folder.glob("logs/*.log")), folder / ".agent" / "console.log"):
+                if path.is_file():
+                    self._stream(str(path.relative_to(folder)), path, path.stat().st_size)
+
+    async def to_the_end(self, agent: Agent) -> None:
+        """Follow until the process is over and every byte it wrote is here. Raises SshError when the link breaks."""
+        from remote.jobs import JobState
+        from remote.tail import follow
+
+        if await self.report(agent) is JobState.ABSENT:
+            return
+        async with _closing(follow(agent, self.entry.run_id, self._spools, until_exit=True)) as growths:
+            async for growth in growths:
+                self._grew(growth)
+        self._fold()
+        await self.report(agent)
+
+    async def once(self, agent: Agent) -> None:
+        """Bring what the pod has now, and no more. Raises SshError when the link breaks."""
+        from remote.tail import follow
+
+        status = await self._status(agent)
+        behind = {name for name, size in status.sizes.items() if self._size(name) != size}
+        if behind:
+            async with (
+                asyncio.timeout(CATCH_UP_S),
+                _closing(follow(agent, self.entry.run_id, self._spools, names=sorted(behind))) as growths,
+            ):
+                async for growth in growths:
+                    self._grew(growth)
+                    if growth.size >= status.sizes.get(growth.stream, 0):
+                        behind.discard(growth.stream)
+                    if not behind:
+                        break
+        self._fold()
+        self._emit(JobReported(self.entry.run_id, str(status.state), status.exit_code))
+
+    async def report(self, agent: Agent) -> JobState:
+        """Ask the pod's agent for the state of the process, and tell it."""
+        status = await self._status(agent)
+        self._emit(JobReported(self.entry.run_id, str(status.state), status.exit_code))
+        return status.state
+
+    async def _status(self, agent: Agent) -> JobStatus:
+        from remote import jobs
+
+        return await jobs.status(agent, self.entry.run_id)
+
+    def _grew(self, growth: Growth) -> None:
+        self._emit(DataArrived(self._clock()))
+        self._stream(growth.stream, growth.path, growth.size)
+        if growth.stream == EVENTS:
+            self._fold()
+
+    def _size(self, stream: str) -> int:
+        path = self._spool / stream
+        return path.stat().st_size if path.is_file() else 0
+
+    def _fold(self) -> None:
+        for line in self._lines.fresh():
+            self._emit(RunLine(self.entry.run_id, line))
+
+    def _stream(self, name: str, path: Path, size: int) -> None:
+        self._emit(StreamGrew(StreamView(name, str(path), size)))
+
+
+def _closing(growths: AsyncIterator[Growth]) -> aclosing[AsyncGenerator[Growth, None]]:
+    """Leaving a follow early must end its process on the pod at once, not when the garbage is collected."""
+    return aclosing(cast("AsyncGenerator[Growth, None]", growths))

@@ -1,0 +1,195 @@
+"""Launch, resume and cancel: the pod started if need be, the code pushed, the pipeline launched exactly once.
+
+Two starts at the same moment make one run: a lock in the workspace, the agent's exclusive launch beyond it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.errors import Refused, UsageError
+from app.events import JobReported
+from app.runs import RunEntry
+from app.workspace import Workspace
+from remote.errors import LaunchUnconfirmed, RemoteError
+
+if TYPE_CHECKING:
+    from app.supervisor import Supervisor
+    from remote.agent.client import Agent
+    from remote.jobs import JobStatus, LaunchSpec
+    from remote.pods.model import Pod
+    from remote.sync.push import PushReport
+
+LAUNCH_TRIES = 5
+"""Times an unconfirmed launch is asked again, each over a new connection."""
+
+PASSED_ON = ("MAXCAI_CACHE_DIR", "MAXCAI_ONLINE")
+"""Variables of this machine that a run on the embedded pod may see."""
+
+
+async def start_run(supervisor: Supervisor, recipe: str) -> RunEntry:
+    """Start a new run of a recipe. Raises UsageError for an unknown recipe, Refused or Busy when a run is alive."""
+    check_recipe(supervisor.workspace, recipe)
+    async with supervisor.book.launching():
+        pod = await supervisor.start_pod(None)
+        agent = await supervisor.link.agent(pod.id)
+        await _refuse_if_alive(agent)
+        report = await push_code(supervisor, pod_id=pod.id)
+        from remote.jobs import new_run_id
+
+        now = supervisor.clock()
+        entry = RunEntry(new_run_id(now), recipe, pod.id, report.tree_id, 1, now)
+        await _launch(supervisor, pod, entry)
+    return entry
+
+
+async def resume_run(supervisor: Supervisor, before: RunEntry) -> RunEntry:
+    """Go on with a run that is over without having finished, as its next attempt with the present code.
+
+    Raises Refused when it is alive or has finished.
+    """
+    from app.history import run_view
+
+    async with supervisor.book.launching():
+        entry = supervisor.book.find(before.run_id) or before
+        pod = await supervisor.start_pod(entry.pod)
+        agent = await supervisor.link.agent(pod.id)
+        await _refuse_if_alive(agent)
+        await supervisor.catch_up(entry)
+        if run_view(supervisor.workspace, entry).state == "finished":
+            raise Refused(f"run {entry.run_id} has finished", "Read it with `maxcai run report`, or start a new run.")
+        attempt = await _next_attempt(agent, entry)
+        report = await push_code(supervisor, pod_id=pod.id)
+        entry = RunEntry(entry.run_id, entry.recipe, pod.id, report.tree_id, attempt, supervisor.clock())
+        await _launch(supervisor, pod, entry)
+    return entry
+
+
+async def cancel_run(supervisor: Supervisor, entry: RunEntry, grace_s: float) -> str:
+    """End a run: TERM, and KILL after `grace_s` seconds. Returns the job's state afterwards."""
+    from remote import jobs
+
+    agent = await supervisor.link.agent(entry.pod)
+    status = await jobs.status(agent, entry.run_id)
+    if not status.state.alive:
+        supervisor.say("info", f"run {entry.run_id} is {status.state}: nothing to cancel")
+        return str(status.state)
+    intent = supervisor.fleet.journal.intent("run.cancel", run_id=entry.run_id, grace_s=grace_s)
+    with supervisor.activity("run.cancel", f"cancelling run {entry.run_id} (up to {grace_s:.0f} s for a checkpoint)"):
+        status = await jobs.cancel(agent, entry.run_id, grace_s)
+    supervisor.fleet.journal.acked(intent, state=str(status.state))
+    supervisor.say("ok", f"run {entry.run_id} is {status.state}; `maxcai run resume` goes on with it")
+    return str(status.state)
+
+
+async def push_code(supervisor: Supervisor, force: bool = False, pod_id: str | None = None) -> PushReport:
+    """Send what changed of the code tree. Raises SecretFound or UnsafePush with nothing sent."""
+    from remote.sync.push import push
+    from remote.sync.scan import scan
+
+    workspace = supervisor.workspace
+    agent = await supervisor.link.agent(pod_id)
+    with supervisor.activity("push", "pushing the code"):
+        found = await asyncio.to_thread(scan, workspace.sources(), workspace.state_dir)
+        progress = supervisor.progress("push", "pushing")
+        report = await push(agent, found, workspace.state_dir, force=force, progress=progress)
+    sent = f"{report.sent_files} of {report.files} files sent" if report.sent_files else "nothing had changed"
+    supervisor.say("ok", f"pushed tree {report.tree_id[:12]}: {sent}")
+    return report
+
+
+def check_recipe(workspace: Workspace, recipe: str) -> None:
+    """Let the pipeline that will run judge the recipe, before any pod is started for it.
+
+    Raises UsageError with the pipeline's own sentence: file, line, field, remedy.
+    """
+    path = workspace.root / recipe
+    if recipe.endswith((".yaml", ".yml")) and path.exists() and not _is_pushed(workspace, path):
+        raise UsageError(
+            f"recipe {recipe} lies outside of what is pushed", "Put it into the workspace (`maxcai init`)."
+        )
+    argv = [sys.executable, "-m", "pipeline", "validate", "recipe", recipe]
+    env = {**os.environ, "PYTHONPATH": str(workspace.code_root), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(argv, cwd=workspace.root, env=env, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode != 0:
+        told = " ".join((done.stderr or done.stdout).split()).removeprefix("error: ")
+        raise UsageError(told or f"the pipeline refuses recipe {recipe} (exit code {done.returncode})")
+
+
+def _is_pushed(workspace: Workspace, path: Path) -> bool:
+    return workspace.has_code and path.resolve().is_relative_to(workspace.root)
+
+
+async def _refuse_if_alive(agent: Agent) -> None:
+    from remote import jobs
+
+    for job in await jobs.runs(agent):
+        if job.state.alive:
+            raise Refused(
+                f"run {job.run_id} is {job.state} on this pod",
+                "Follow it with `maxcai logs -f`, or end it with `maxcai run cancel`.",
+            )
+
+
+async def _next_attempt(agent: Agent, entry: RunEntry) -> int:
+    """The attempt after the last one that the pod has seen; an attempt that never arrived is used again."""
+    from remote import jobs
+
+    return (await jobs.status(agent, entry.run_id)).attempt + 1
+
+
+async def _launch(supervisor: Supervisor, pod: Pod, entry: RunEntry) -> None:
+    """Journal, note in the book, launch. Asking again after a lost answer never starts a second process."""
+    journal = supervisor.fleet.journal
+    intent = journal.intent("run.launch", run_id=entry.run_id, attempt=entry.attempt, pod=pod.id, tree=entry.tree)
+    supervisor.book.add(entry)
+    journal.sent(intent)
+    try:
+        with supervisor.activity("run.start", f"launching run {entry.run_id} ({entry.recipe})"):
+            status = await _launch_surely(supervisor, pod, entry)
+    except LaunchUnconfirmed as error:
+        journal.unknown(intent, str(error))
+        raise
+    except RemoteError as error:
+        journal.failed(intent, str(error))
+        raise
+    journal.acked(intent, state=str(status.state), pid=status.pid)
+    supervisor.say("ok", f"run {entry.run_id} launched (recipe {entry.recipe}, attempt {entry.attempt}, pod {pod.id})")
+    supervisor.watch(entry)
+    supervisor.emit(JobReported(entry.run_id, str(status.state), status.exit_code))
+
+
+async def _launch_surely(supervisor: Supervisor, pod: Pod, entry: RunEntry) -> JobStatus:
+    from remote import jobs
+
+    for left in reversed(range(LAUNCH_TRIES)):
+        agent = await supervisor.link.agent(pod.id)
+        try:
+            return (await jobs.launch(agent, _spec(agent, pod, entry))).status
+        except LaunchUnconfirmed:
+            await supervisor.link.drop()
+            if not left:
+                raise
+    raise AssertionError("the last try returns or raises")
+
+
+def _spec(agent: Agent, pod: Pod, entry: RunEntry) -> LaunchSpec:
+    from remote.jobs import LaunchSpec
+
+    tree = agent.tree_dir(entry.tree)
+    env = {
+        "PYTHONPATH": tree,
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",  # the tree is immutable
+        **{name: os.environ[name] for name in PASSED_ON if os.environ.get(name)},
+    }
+    if pod.price_per_hour is not None:
+        env["MAXCAI_PRICE_PER_HOUR"] = str(pod.price_per_hour)
+    run_dir = agent.run_dir(entry.run_id)
+    argv = (pod.python, "-m", "pipeline", "run", "--recipe", entry.recipe, "--run-dir", run_dir)
+    return LaunchSpec(entry.run_id, entry.attempt, argv, cwd_tree=entry.tree, env=env)

@@ -1,0 +1,374 @@
+"""Owns the services on one asyncio loop: pods, link, the followed run, money, sleep and wake.
+
+A service's failure becomes a `Failed` event and a later try, never an exception out of `run`. The panel runs all of
+them; a single command uses the same object without `run`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.errors import AppError, sentence
+from app.events import (
+    ActivityChanged,
+    ActivityEnded,
+    AppEvent,
+    CostTicked,
+    Failed,
+    Hinted,
+    LinkChanged,
+    Noted,
+    PodsListed,
+    Pulled,
+    RunsKnown,
+    Woke,
+)
+from app.fleet import Fleet, view
+from app.follow import Follower
+from app.history import ids, is_home, mark_home
+from app.link import Link
+from app.reduce import ALIVE
+from app.runs import RunBook, RunEntry
+from app.settings import Settings
+from app.state import Activity, AppState, LinkView, PodView, RunView
+from app.workspace import Workspace
+from remote.errors import RemoteError
+from remote.pods.model import Pod, PodStatus
+
+POLL_S, POLL_FAST_S, PING_S, COST_S, TICK_S = 12.0, 2.0, 15.0, 5.0, 1.0
+BACKOFF_S = (0.5, 30.0)
+JUMP_S = 5.0
+"""A wall clock that runs this many seconds ahead of the monotonic one within a tick means that the machine slept."""
+
+IN_TRANSITION = frozenset({PodStatus.CREATING, PodStatus.PULLING, PodStatus.BOOTING, PodStatus.STOPPING})
+
+
+class Supervisor:
+    """The services of one workspace.
+
+    Args:
+        workspace: the folder worked in.
+        settings: its settings.
+        emit: told of every event, on the loop's thread.
+        state: gives the present picture.
+        clock: unix seconds; `monotonic`: seconds that stand still while the machine sleeps.
+        random_unit: a number in [0, 1) for the jitter of retries.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        settings: Settings,
+        emit: Callable[[AppEvent], None],
+        state: Callable[[], AppState],
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        random_unit: Callable[[], float] = random.random,
+    ) -> None:
+        self.workspace = workspace
+        self.settings = settings
+        self.emit = emit
+        self.state = state
+        self.clock = clock
+        self._monotonic = monotonic
+        self._random = random_unit
+        self.fleet = Fleet(settings.provider, workspace.state_dir, clock)
+        self.book = RunBook(workspace.state_dir)
+        self.link = Link(self.fleet, workspace.state_dir, emit)
+        self.serving = False
+        self._nudge = asyncio.Event()
+        self._follower: tuple[RunEntry, asyncio.Task[None]] | None = None
+        self._pulling = asyncio.Lock()
+
+    # --- services ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Run every service until cancelled."""
+        self.serving = True
+        self._hint()
+        services = (("pods", self._poll), ("link", self._ping), ("cost", self._cost), ("clock", self._tick))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name, step in services:
+                    group.create_task(self._service(name, step), name=name)
+                self._resume_following()
+        finally:
+            self.serving = False
+            await self.close()
+
+    def refresh(self) -> None:
+        """Do everything that waits now: polls, retries, reconnects."""
+        self._nudge.set()
+        self._nudge = asyncio.Event()
+
+    async def close(self) -> None:
+        """Stop following and close the link. What runs on the pod goes on."""
+        if self._follower is not None:
+            task = self._follower[1]
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            self._follower = None
+        await self.link.close()
+
+    async def _service(self, name: str, step: Callable[[], Awaitable[float]]) -> None:
+        """Repeat a step, which returns the seconds until the next one; a failing one is tried again ever later."""
+        failures = 0
+        while True:
+            try:
+                wait = await step()
+                failures = 0
+            except Exception as error:
+                wait = self.backoff(failures)
+                failures += 1
+                self.emit(Failed(name, sentence(error), wait, self.clock()))
+            await self._wait(wait)
+
+    def backoff(self, failures: int) -> float:
+        """Seconds until the next try: doubling from 0.5 to 30, less up to a half at random."""
+        low, high = BACKOFF_S
+        return min(high, low * 2.0 ** min(failures, 16)) * (1.0 - 0.5 * self._random())
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait, unless `refresh` is called first."""
+        nudge = self._nudge
+        try:
+            await asyncio.wait_for(nudge.wait(), seconds)
+        except TimeoutError:
+            return
+
+    async def _poll(self) -> float:
+        pods = await self.fleet.list()
+        self._listed(pods)
+        return POLL_FAST_S if any(pod.status in IN_TRANSITION for pod in pods) else POLL_S
+
+    async def _ping(self) -> float:
+        """Keep the link up while a pod runs; its latency is what one word to the agent takes."""
+        state = self.state()
+        if state.pod is None or state.pod.status != PodStatus.RUNNING:
+            return POLL_FAST_S
+        agent = await self.link.agent(state.pod.id)
+        asked = self._monotonic()
+        try:
+            await agent.hello()
+        except RemoteError:
+            await self.link.drop()
+            raise
+        now, link = self.clock(), self.state().link
+        seconds = self._monotonic() - asked
+        self.emit(LinkChanged(LinkView("up", latency_s=seconds, data_at=now, verified=link.verified)))
+        return PING_S
+
+    async def _cost(self) -> float:
+        self.emit(CostTicked(self.fleet.cost(self.clock())))
+        return COST_S
+
+    async def _tick(self) -> float:
+        """Watch both clocks for one tick; a wall clock that leapt means the machine slept and the link is dead."""
+        wall, monotonic = self.clock(), self._monotonic()
+        await asyncio.sleep(TICK_S)
+        gap = (self.clock() - wall) - (self._monotonic() - monotonic)
+        frozen = self._monotonic() - monotonic - TICK_S
+        if max(gap, frozen) > JUMP_S:
+            await self.woke(max(gap, frozen))
+        return 0.0
+
+    async def woke(self, gap_s: float) -> None:
+        """Drop the connection, which cannot have survived, and do everything anew."""
+        self.emit(Woke(self.clock(), gap_s))
+        await self.link.drop()
+        self.refresh()
+
+    # --- pods --------------------------------------------------------------------------------------------------------
+
+    async def look(self) -> None:
+        """One look at the pods, without any service."""
+        self._listed(await self.fleet.list())
+
+    async def pods(self) -> tuple[PodView, ...]:
+        """Every pod as it is now."""
+        await self.look()
+        return self.state().pods
+
+    async def pod(self, name: str | None) -> Pod:
+        """The pod of this id or name, or the first one. Raises UsageError when there is none."""
+        pod = await self.fleet.find(name)
+        self._listed(self.fleet.pods)
+        return pod
+
+    async def start_pod(self, name: str | None) -> Pod:
+        """Start the pod unless it runs, and wait for its address."""
+        pod = await self.pod(name)
+        if pod.status is PodStatus.RUNNING and pod.endpoint is not None:
+            return pod
+        with self.activity("pod.start", f"starting pod {pod.id}"):
+            pod = await self.fleet.start(pod.id)
+            self._listed(self.fleet.pods)
+        return pod
+
+    async def stop_pod(self, pod: Pod) -> Pod:
+        """Stop the pod without asking; the guard is the caller's. The link is closed first."""
+        with self.activity("pod.stop", f"stopping pod {pod.id}"):
+            await self.link.close()
+            pod = await self.fleet.stop(pod)
+            self._listed(self.fleet.pods)
+        return pod
+
+    def _listed(self, pods: tuple[Pod, ...]) -> None:
+        self.emit(PodsListed(tuple(view(pod) for pod in pods), self.clock()))
+        self.emit(CostTicked(self.fleet.cost(self.clock())))
+
+    # --- runs --------------------------------------------------------------------------------------------------------
+
+    def watch(self, entry: RunEntry) -> None:
+        """Make this the run that is shown; the panel follows it from now on."""
+        self.emit(RunsKnown(ids(self.book.entries())))
+        if self.serving:
+            self._follow(entry)
+        else:
+            Follower(self.workspace, entry, self.emit, self.clock).replay()
+
+    async def finish(self, entry: RunEntry) -> RunView:
+        """Follow a run to its end and bring everything home. Returns how it ended.
+
+        A link that breaks is made again; the pod being over ends it too.
+        """
+        task = self._follow(entry)
+        await asyncio.wait((task,))  # waiting, not awaiting: who leaves here must not end the following
+        if not task.cancelled():
+            task.result()
+        run = self.state().run
+        if task.cancelled() or run is None or run.run_id != entry.run_id:
+            raise AppError(f"run {entry.run_id} is not followed any more", "Another run was opened meanwhile.")
+        return run
+
+    async def catch_up(self, entry: RunEntry) -> None:
+        """Bring the spool up to what the pod has now, once. Raises SshError when it cannot be reached."""
+        follower = Follower(self.workspace, entry, self.emit, self.clock)
+        follower.replay()
+        await follower.once(await self.link.agent(entry.pod))
+
+    async def try_catch_up(self, entry: RunEntry) -> None:
+        """The same where what is on this machine does as well: a pod that cannot be reached is told, not raised."""
+        try:
+            pod = await self.pod(entry.pod)
+            if not pod.status.over:
+                await self.catch_up(entry)
+        except (RemoteError, AppError) as error:
+            self.say("warn", f"only what is on this machine: {sentence(error)}")
+
+    async def pull(self, entry: RunEntry) -> Path:
+        """Bring a run's files home, each verified by its hash. Returns their folder."""
+        from remote import jobs
+        from remote.sync.pull import pull, unpulled
+
+        dest, tell = self.workspace.run_dir(entry.run_id), self.progress("pull", "pulling results")
+        async with self._pulling:
+            agent = await self.link.agent(entry.pod)
+            alive = (await jobs.status(agent, entry.run_id)).state.alive
+            with self.activity("pull", f"pulling run {entry.run_id}"):
+                await pull(agent, entry.run_id, dest, lambda p: tell(p.bytes_done, p.bytes_total))
+                left = () if alive else await unpulled(agent, entry.run_id, dest)
+            if left:
+                raise AppError(f"{len(left)} files of run {entry.run_id} are not home yet", "Run `maxcai pull` again.")
+            if not alive:
+                mark_home(self.workspace, entry)
+                self.emit(Pulled(entry.run_id))
+        self.say("ok", f"results of run {entry.run_id} are in {dest}" + (" so far" if alive else ", verified"))
+        return dest
+
+    async def growth(self, entry: RunEntry) -> AsyncIterator[None]:
+        """Yields whenever more of a run's bytes may be here, until the run is over."""
+        task = self._follow(entry, bring_home=False)
+        while not task.done():
+            yield
+            await asyncio.wait((task,), timeout=0.2)
+        yield
+        await task
+
+    def _resume_following(self) -> None:
+        entry = self.book.find(None)
+        self.emit(RunsKnown(ids(self.book.entries())))
+        if entry is not None:
+            self._follow(entry)
+
+    def _follow(self, entry: RunEntry, bring_home: bool = True) -> asyncio.Task[None]:
+        """The one task that follows this attempt; a task that follows another one is ended."""
+        if self._follower is not None:
+            followed, task = self._follower
+            if followed == entry and not task.done():
+                return task
+            task.cancel()
+        task = asyncio.create_task(self._follow_to_end(entry, bring_home), name=f"follow {entry.run_id}")
+        task.add_done_callback(self._follow_ended)
+        self._follower = (entry, task)
+        return task
+
+    def _follow_ended(self, task: asyncio.Task[None]) -> None:
+        """In the panel nobody awaits the task: tell why it gave up."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None and self.serving:
+            self.emit(Failed("run", sentence(error), None, self.clock()))
+
+    async def _follow_to_end(self, entry: RunEntry, bring_home: bool) -> None:
+        follower = Follower(self.workspace, entry, self.emit, self.clock)
+        follower.replay()
+        failures = 0
+        while not is_home(self.workspace, entry):
+            try:
+                pod = await self.pod(entry.pod)
+                if pod.status.over:
+                    return
+                agent = await self.link.agent(entry.pod)
+                failures = 0
+                await follower.to_the_end(agent)
+                if bring_home:
+                    await self._bring_home(entry)
+                return
+            except (RemoteError, OSError, TimeoutError) as error:
+                if isinstance(error, RemoteError) and not error.retryable:
+                    raise
+                wait = self.backoff(failures)
+                failures += 1
+                self.emit(Failed("link", sentence(error), wait, self.clock()))
+                await self.link.drop()
+                await self._wait(wait)
+
+    async def _bring_home(self, entry: RunEntry) -> None:
+        run = self.state().run
+        if run is None or run.run_id != entry.run_id or run.state in ALIVE:
+            return
+        await self.pull(entry)
+        if self.settings.stop_after_run:
+            await self.stop_pod(await self.pod(entry.pod))
+            self.say("ok", "the pod is stopped: the run is over and home")
+
+    # --- telling -----------------------------------------------------------------------------------------------------
+
+    def say(self, level: str, text: str) -> None:
+        """Put a notice before the person."""
+        self.emit(Noted(level, text, self.clock()))
+
+    @contextmanager
+    def activity(self, action: str, text: str) -> Iterator[None]:
+        """Show an activity for as long as the context lasts, however it ends."""
+        self.emit(ActivityChanged(Activity(action, text)))
+        try:
+            yield
+        finally:
+            self.emit(ActivityEnded(action))
+
+    def progress(self, action: str, text: str) -> Callable[[int, int], None]:
+        """A callback for (done, total) of an activity, in bytes."""
+        return lambda done, total: self.emit(ActivityChanged(Activity(action, text, done, total)))
+
+    def _hint(self) -> None:
+        from remote.secrets import runpod_key
+
+        if self.settings.provider == "local" and runpod_key(self.workspace.root) is None:
+            self.emit(Hinted("embedded pod · for rented GPUs put RUNPOD_API_KEY=… into .env.runpod (mode 600)"))

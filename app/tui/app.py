@@ -1,0 +1,243 @@
+"""The panel: one screen, views in a switcher, keys made from the action registry.
+
+Everything a key, a click or the palette can do goes through `do`; acts that are not about the screen are the
+controller's. Leaving the panel leaves the pod and its run alone.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import events
+from textual.app import App, ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import Screen
+from textual.widgets import ContentSwitcher, Static
+
+from app.actions.base import Action
+from app.errors import OK
+from app.tui import acts
+from app.tui.bridge import RATE_HZ, Bridge
+from app.tui.keys import textual_keys
+from app.tui.lines import clean
+from app.tui.palette import ActionProvider
+from app.tui.picture import Picture
+from app.tui.prompt import Prompt
+from app.tui.theme import ASCII, DARK, LIGHT, UNICODE, wants_ascii
+from app.tui.views.logs import LogsView
+from app.tui.views.overview import Overview
+from app.tui.widgets.chosen import Chosen, Outdated
+from app.tui.widgets.compact import compact_line
+from app.tui.widgets.header import Header
+from app.tui.widgets.keybar import KeyBar
+from app.tui.widgets.log_view import LogView
+from app.tui.widgets.notices import Notices
+
+if TYPE_CHECKING:
+    from app.controller import Controller
+    from app.workspace import Workspace
+
+TWICE_S = 2.0
+"""Seconds in which a second ctrl+c quits."""
+
+
+class PanelApp(App[int]):
+    """Draws a controller's state and asks it for actions."""
+
+    TITLE = "maxcai"
+    CSS_PATH: ClassVar = ["panel.tcss", "views/overview.tcss", "views/logs.tcss", "modals/modals.tcss"]
+    COMMANDS = App.COMMANDS | {ActionProvider}
+    ENABLE_COMMAND_PALETTE = True
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (110, "-mid"), (140, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-flat"), (14, "-short"), (20, "-normal"), (30, "-tall")]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+c", "interrupt", show=False, priority=True)]
+
+    def __init__(
+        self,
+        controller: Controller,
+        *,
+        demo: bool = False,
+        ascii_only: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__()
+        self.controller = controller
+        self.demo = demo
+        self.clock = clock
+        self.bridge = Bridge(controller, clock, ASCII if ascii_only else UNICODE)
+        self._interrupted = float("-inf")
+        self._under_way: set[str] = set()
+        for theme in (DARK, LIGHT):
+            self.register_theme(theme)
+        asked = os.environ.get("TEXTUAL_THEME", "")
+        self.theme = asked if asked in self.available_themes else DARK.name
+        for action in self.offered():
+            if action.keys:
+                self.bind(textual_keys(action.keys), f"act('{action.id}')", description=action.title, show=False)
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="compact", markup=False)
+        with Vertical(id="house"):
+            yield Header()
+            with ContentSwitcher(initial="overview", id="views"):
+                yield Overview(id="overview")
+                yield LogsView(id="logs")
+            yield Notices(id="notices")
+            yield Prompt()
+            yield KeyBar()
+
+    def on_mount(self) -> None:
+        self.screen.set_class(self.bridge.glyphs.ascii, "-ascii")
+        self.log_view.focus()
+        self.set_interval(1 / RATE_HZ, self.tick)
+        self.run_worker(self.controller.run(), group="services", exit_on_error=False)
+        self.call_after_refresh(self.repaint)
+        acts.leave_with_the_terminal(self)
+        if self.demo:
+            self.call_after_refresh(self.do, "demo")
+
+    async def on_unmount(self) -> None:
+        self.bridge.close()
+        await self.controller.close()
+
+    @property
+    def view(self) -> str:
+        """`overview` or `logs`."""
+        return self.screen_stack[0].query_one("#views", ContentSwitcher).current or "overview"
+
+    @property
+    def log_view(self) -> LogView:
+        """The log of the view on screen."""
+        return self.screen_stack[0].query_one(f"#{self.view}").query_one(LogView)
+
+    def offered(self) -> list[Action]:
+        """Actions this panel can do: all but view acts it does not have."""
+        return [action for action in self.controller.actions() if not action.view or action.id in acts.VIEW_ACTS]
+
+    def tick(self) -> None:
+        """Ten times a second; paints only when something changed."""
+        if self.screen_stack and self.screen_stack[0].query(Header):  # not before the first frame nor after the last
+            self.bridge.tick(self.paint, focused=self.app_focus)
+
+    def repaint(self) -> None:
+        """Paint as soon as possible although no state has changed."""
+        self.bridge.touch()
+        self.tick()
+
+    def paint(self, picture: Picture) -> None:
+        """Bring every visible widget up to date."""
+        base = self.screen_stack[0]
+        size = base.size
+        if size.width < 60 or size.height < 14:
+            base.query_one("#compact", Static).update(compact_line(picture, size.width, size.height), layout=False)
+            return
+        base.query_one(Header).show(picture, self.view)
+        view = base.query_one(f"#{self.view}")
+        if isinstance(view, Overview | LogsView):
+            view.show(picture, self.bridge.logs)
+        base.query_one(Notices).show(picture)
+        base.query_one(KeyBar).show(self.offered(), self.controller.reason)
+
+    def on_resize(self, _event: events.Resize) -> None:
+        self.call_after_refresh(self.repaint)
+
+    def action_act(self, action_id: str) -> None:
+        """What keys and clicks call."""
+        self.do(action_id)
+
+    def on_outdated(self, _event: Outdated) -> None:
+        self.bridge.touch()
+
+    def on_chosen(self, event: Chosen) -> None:
+        self.do(event.action_id)
+
+    def do(self, action_id: str, args: Mapping[str, Any] | None = None) -> None:
+        """Do an action: refuse with its reason, ask first where it asks, else start it beside the screen."""
+        reason = self.controller.reason(action_id)
+        if reason is not None:
+            self.say(reason, "warning")
+            return
+        handler = acts.VIEW_ACTS.get(action_id)
+        if handler is not None:
+            handler(self)
+        elif action_id in self._under_way:
+            self.say(f"{action_id} is already under way", "warning")
+        else:
+            self.go(self.perform(action_id, args))
+
+    def go(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Let something run beside the screen."""
+        self.run_worker(work, group="acts", exit_on_error=False)
+
+    async def perform(self, action_id: str, args: Mapping[str, Any] | None = None) -> int:
+        """Ask, do, and show what it prints. Returns the exit code the command would have had."""
+        action = next(action for action in self.controller.actions() if action.id == action_id)
+        question = self.controller.confirm(action_id)
+        given = dict(args or {})
+        if question is not None:
+            if not await acts.agreed(self, question):
+                return OK
+            given |= question.args
+        self._under_way.add(action_id)
+        try:
+            if action.writes:
+                code = await self.controller.perform(action_id, given)
+            else:
+                code = await acts.read_out(self, action, given)
+        finally:
+            self._under_way.discard(action_id)
+        if action_id == "demo":
+            self.say(f"the demo {'is over' if code == OK else 'ended early'}; the panel stays open, q leaves")
+        return code
+
+    def say(self, text: str, severity: str = "information") -> None:
+        """A toast; the text is data, never markup."""
+        level = severity if severity in ("warning", "error") else "information"
+        self.notify(clean(text), severity=level, markup=False, timeout=5)  # type: ignore[arg-type]
+
+    def action_interrupt(self) -> None:
+        """ctrl+c copies a selection; without one, twice within two seconds quits."""
+        selected = self.screen.get_selected_text()
+        if selected:
+            self.copy_to_clipboard(selected)
+            self.say("copied")
+            return
+        now = self.clock()
+        if 0 <= now - self._interrupted <= TWICE_S:
+            self.exit(OK)
+        self._interrupted = now
+        self.say("ctrl+c again quits; the pod and its run go on", "warning")
+
+    async def action_quit(self) -> None:
+        """Leave, saying first what keeps costing."""
+        self.go(acts.leave(self))
+
+    def get_system_commands(self, _screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Of Textual's own commands only the theme; the rest are actions."""
+        yield SystemCommand("Theme", "choose the panel's colours", self.search_themes)
+
+
+def run_panel(
+    workspace: Workspace, demo: bool = False, *, controller: Controller | None = None, ascii_only: bool | None = None
+) -> int:
+    """Open the panel and stay until it is left. Returns an exit code.
+
+    Args:
+        workspace: the folder worked in.
+        demo: start the demo once the panel is up, and stay open with its result.
+        controller: the one to draw; by default one with the workspace's own settings.
+        ascii_only: draw nothing but ASCII; by default what the environment and locale say.
+    """
+    # 250 ms of services that a test over a made controller does not need
+    from app.controller import Controller
+    from app.settings import load
+
+    held = controller or Controller(workspace, load(workspace.root, os.environ))
+    asked = wants_ascii(os.environ) if ascii_only is None else ascii_only
+    app = PanelApp(held, demo=demo, ascii_only=asked)
+    result = app.run()
+    return app.return_code or 0 if result is None else result

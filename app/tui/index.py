@@ -1,0 +1,45 @@
+"""Where the lines of a growing file begin: newline offsets in one `array("Q")`, 8 bytes a line, nothing decoded.
+
+Pure: bytes are fed in, spans come out. Reading the file is left to `app.tui.spool`.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+
+import numpy as np
+
+
+class LineIndex:
+    """Line starts of everything fed so far. A last line without its newline counts once it has a byte."""
+
+    def __init__(self) -> None:
+        self._starts = array("Q", [0])
+        self.size = 0
+
+    def feed(self, chunk: bytes) -> int:
+        """Take the next bytes of the file; returns how many newlines they held."""
+        found = np.flatnonzero(np.frombuffer(chunk, dtype=np.uint8) == 10)
+        self._starts.frombytes((found.astype(np.uint64) + np.uint64(self.size + 1)).tobytes())
+        self.size += len(chunk)
+        return len(found)
+
+    def __len__(self) -> int:
+        return len(self._starts) - (self._starts[-1] == self.size)
+
+    @property
+    def complete(self) -> int:
+        """Lines that have their newline and so will not change any more."""
+        return len(self._starts) - 1
+
+    def span(self, line: int) -> tuple[int, int]:
+        """Byte offsets `[start, end)` of a line without its newline. Raises IndexError outside the file."""
+        if not 0 <= line < len(self):
+            raise IndexError(f"line {line} of {len(self)}")
+        start = self._starts[line]
+        return start, (self._starts[line + 1] - 1 if line + 1 < len(self._starts) else self.size)
+
+    def line_at(self, offset: int) -> int:
+        """The line that holds the byte at `offset`."""
+        return bisect_right(self._starts, offset) - 1

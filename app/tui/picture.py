@@ -1,0 +1,100 @@
+"""What every widget is given to draw from, and the facts more than one of them derives from it.
+
+Staleness is decided here, once, so that no two widgets can disagree about how old the picture is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from app.state import AppState, GateView, RunView, StepView
+from app.tui.series import Series
+from app.tui.theme import UNICODE, Glyphs
+
+POLL_S, TRANSITION_POLL_S, HEARTBEAT_S = 12.0, 2.0, 10.0
+"""Periods of the sources (seconds): provider, provider while a pod starts or stops, a running run's heartbeat."""
+
+STALE_AFTER = 3
+"""A source older than this many of its periods is stale."""
+
+LIVE = ("running",)
+ENDED = ("finished", "stopped", "failed", "lost")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One consistent look at everything. `now` is in unix seconds."""
+
+    state: AppState
+    now: float
+    glyphs: Glyphs = UNICODE
+    series: Series = field(default_factory=Series)
+
+    @property
+    def run(self) -> RunView | None:
+        return self.state.run
+
+    @property
+    def step(self) -> StepView | None:
+        """The step to look at: the running one, else a failed one, else None."""
+        steps = self.run.steps if self.run else ()
+        by_state = {step.state: step for step in reversed(steps)}
+        return by_state.get("running") or by_state.get("failed")
+
+    @property
+    def pod_age(self) -> float | None:
+        """Seconds since the provider last answered."""
+        return None if self.state.pods_at is None else max(0.0, self.now - self.state.pods_at)
+
+    @property
+    def pod_stale(self) -> bool:
+        moving = self.state.pod is not None and self.state.pod.status.upper() in ("STARTING", "STOPPING", "CREATED")
+        period = TRANSITION_POLL_S if moving else POLL_S
+        return self.pod_age is not None and self.pod_age > STALE_AFTER * period
+
+    @property
+    def data_age(self) -> float | None:
+        """Seconds since bytes last came from the pod."""
+        at = self.state.link.data_at
+        return None if at is None else max(0.0, self.now - at)
+
+    @property
+    def run_age(self) -> float | None:
+        """Seconds since the followed run last gave a sign of life here."""
+        at = self.state.link.data_at
+        if at is None and self.run is not None:
+            at = self.run.heartbeat_at  # by the pod's clock, so only when nothing was received here yet
+        return None if at is None else max(0.0, self.now - at)
+
+    @property
+    def run_stale(self) -> bool:
+        """A live run of which nothing new was heard for three heartbeats, or whose link is gone."""
+        if self.run is None or self.run.state not in LIVE:
+            return False
+        return self.run_age is None or self.run_age > STALE_AFTER * HEARTBEAT_S
+
+    def elapsed(self, step: StepView) -> float | None:
+        """Seconds a step has taken; of a running one until now."""
+        if step.seconds is not None or step.state != "running" or step.started_at is None:
+            return step.seconds
+        return max(0.0, self.now - step.started_at)
+
+    def gate(self, stage: int) -> GateView | None:
+        """The newest decision of a stage's gate."""
+        return latest_gates(self.run).get(stage) if self.run else None
+
+
+def latest_gates(run: RunView) -> dict[int, GateView]:
+    """Stage → its gate's newest decision."""
+    return {gate.stage: gate for gate in sorted(run.gates, key=lambda gate: gate.attempt)}
+
+
+def stage_of(step: str) -> int | None:
+    """1 of `stage-1/sft`; None of a step outside the stages."""
+    head = step.partition("/")[0].removeprefix("stage-")
+    return int(head) if head.isdecimal() and len(head) < 4 else None
+
+
+def step_name(step: str) -> str:
+    """`sft` of `stage-1/sft`."""
+    return step.rpartition("/")[2] or step

@@ -1,0 +1,63 @@
+"""Overview: is it alive, how far, how much, what needs me."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+
+from app.tui.lines import clean
+from app.tui.logs import Logs
+from app.tui.picture import Picture
+from app.tui.widgets.conditions import ConditionsPanel
+from app.tui.widgets.cost_meter import CostMeter
+from app.tui.widgets.log_view import LogView, log_status
+from app.tui.widgets.metrics import MetricsPanel
+from app.tui.widgets.panel import MUTED, Panel, border_line, fitting, pack, text
+from app.tui.widgets.pod_panel import PodPanel
+from app.tui.widgets.run_panel import RunPanel
+from app.tui.widgets.steps import StepsPanel
+
+
+class Overview(Horizontal):
+    """The default view. What is seen at which size is in the style sheet."""
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="left"):
+            yield PodPanel(id="pod")
+            yield CostMeter(id="cost")
+            yield MetricsPanel(id="metrics")
+        with Vertical(id="right"):
+            yield RunPanel(id="run")
+            with Horizontal(id="middle"):
+                yield StepsPanel(id="steps")
+                yield ConditionsPanel(id="conditions")
+            yield LogView(id="log-tail")
+
+    @property
+    def log(self) -> LogView:  # type: ignore[override]
+        return self.query_one(LogView)
+
+    def show(self, picture: Picture, logs: Logs) -> None:
+        """Draw the picture."""
+        begun = self.has_class("-no-run") and picture.run is not None
+        self.set_class(picture.run is None, "-no-run")
+        if begun and self.screen.focused is None:
+            self.call_after_refresh(self.log.focus)  # it was hidden, and what is hidden cannot have the focus
+        for panel in self.query(Panel):
+            panel.show(picture)
+        show_log(self.log, picture, logs)
+
+
+def show_log(view: LogView, picture: Picture, logs: Logs) -> None:
+    """Point a log view at its stream and bring it and its border up to date."""
+    name = logs.showing(picture.state)
+    view.open(logs.spool(name))
+    view.grew()
+    g = picture.glyphs
+    left = text(("LOG ", "bold"), clean(name or "").rpartition("/")[2])
+    room = view.size.width - view.gutter.width + view.scrollbar_size_vertical * view.show_vertical_scrollbar
+    parts = log_status(view, g.follow, g.off) if name else [text(("no log yet", MUTED))]
+    status = pack(parts, room - left.cell_length - 3, f" {g.dot} ")
+    title = fitting(border_line(left, status, room, g.line, "$primary" if view.has_focus else "$border"), g)
+    if view.border_title != title.markup:
+        view.border_title = title

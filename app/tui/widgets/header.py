@@ -1,0 +1,100 @@
+"""The two header lines: project ▸ pod, state, GPU, money and data age; below them views, alerts and the clock."""
+
+from __future__ import annotations
+
+from textual import events
+from textual.content import Content
+from textual.widgets import Static
+
+from app.tui import fmt
+from app.tui.lines import clean
+from app.tui.picture import Picture
+from app.tui.widgets.chosen import Chosen, Outdated
+from app.tui.widgets.cost_meter import per_hour, spent
+from app.tui.widgets.panel import MUTED, fitting, pack, spread, text
+from app.tui.widgets.signs import link_sign, pod_sign
+
+VIEWS = (("1", "Overview", "overview"), ("3", "Logs", "logs"))
+
+
+class Header(Static):
+    """Money, run state and data age, on every view."""
+
+    def __init__(self) -> None:
+        super().__init__(id="header", markup=False)
+        self._shown: Content | None = None
+
+    def on_resize(self, _event: events.Resize) -> None:
+        self.post_message(Outdated())
+
+    def on_click(self, event: events.Click) -> None:
+        """A click on a view's name shows it."""
+        at, start = event.get_content_offset(self), 0
+        for key, title, name in VIEWS if at is not None and at.y == 1 else ():
+            start += len(key) + len(title) + 3
+            if at is not None and at.x < start:
+                self.post_message(Chosen(f"view.{name}"))
+                return
+
+    def show(self, picture: Picture, view: str) -> None:
+        """Draw, if it differs from what is there."""
+        width = self.size.width - 2
+        if width < 1:
+            return
+        body = fitting(Content("\n").join([top_line(picture, width), tab_line(picture, view, width)]), picture.glyphs)
+        if self._shown is None or not body.is_same(self._shown):
+            self._shown = body
+            self.update(body, layout=False)
+
+
+def top_line(picture: Picture, width: int) -> Content:
+    """Who, in what state, at what price, how old. What does not fit is left out from the right of each half."""
+    state, g = picture.state, picture.glyphs
+    pod = state.pod
+    name = clean(pod.name if pod else state.provider)
+    left = [text((clean(state.project), "bold"), (f" {g.into} ", MUTED), (name, "bold $primary")), pod_sign(pod, g)]
+    if picture.pod_stale:
+        left.append(text((f"stale {fmt.age(picture.pod_age)}", "bold $warning")))
+    left.append(text((per_hour(state.cost, pod), "bold")))
+    right = [data_age(picture), link_sign(state.link, picture.now, g)]
+    more = []
+    if pod is not None and pod.gpu:
+        more.append(text(f"{pod.gpu_count or 1}{'x' if g.ascii else '×'}{clean(pod.gpu)}"))
+    session = spent(state.cost.session, state.cost.estimated, g)
+    more.append(text(("session ", MUTED), session))
+    if pod is not None and pod.started_at is not None:
+        more.append(text(("up ", MUTED), fmt.age(max(0.0, picture.now - pod.started_at))))
+    ends = pack([part for part in right if part.cell_length], max(0, width - pack(left, width).cell_length - 2))
+    start = pack([*left, *more], max(1, width - ends.cell_length - 2))
+    return spread(start, ends, width)
+
+
+def data_age(picture: Picture) -> Content:
+    """`data ● 0s`, or `data ◌ stale 42s`. Nothing received yet is said, not shown as fresh."""
+    g, age = picture.glyphs, picture.data_age
+    if age is None:
+        return text((f"data {g.todo} none yet", MUTED))
+    if picture.run_stale:
+        return text(("data ", MUTED), (f"{g.wait} stale {fmt.age(age)}", "bold $warning"))
+    live = picture.state.link.state == "up"
+    return text(("data ", MUTED), (f"{g.on if live else g.todo} {fmt.age(age)}", "$success" if live else MUTED))
+
+
+def tab_line(picture: Picture, view: str, width: int) -> Content:
+    """Views by number key, the act under way, warnings, the clock."""
+    g, state = picture.glyphs, picture.state
+    tabs = [(f"[{key} {title}]", "bold $accent") if name == view else f" {key} {title} " for key, title, name in VIEWS]
+    right = []
+    if state.readonly:
+        right.append(text(("read-only", "bold $warning")))
+    for activity in list(state.activities.values())[-1:]:
+        done = f" {fmt.percent(activity.done / activity.total)}" if activity.done is not None and activity.total else ""
+        right.append(text((f"{g.wait} {clean(activity.text)}{done}", "$accent")))
+    warnings = len(state.run.warnings) if state.run else 0
+    if warnings:
+        right.append(text((f"{g.warn} {warnings} warning{'s' if warnings > 1 else ''}", "bold $warning")))
+    right.append(text((fmt.clock(picture.now), MUTED)))
+    left = text(*tabs)
+    clock = right[-1]
+    others = pack(right[:-1], max(0, width - left.cell_length - clock.cell_length - 4))
+    return spread(left, text(others, "  ", clock), width)

@@ -1,0 +1,93 @@
+"""The bottom line: the most wanted keys, made from the actions; what is refused now is dimmed. Clickable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+
+from textual import events
+from textual.content import Content
+from textual.widgets import Static
+
+from app.actions.base import Action
+from app.tui.keys import shown_key
+from app.tui.widgets.chosen import Chosen, Outdated
+from app.tui.widgets.panel import MUTED
+
+WANTED = (
+    "run.start",
+    "pod.start",
+    "pod.stop",
+    "view.help",
+    "view.quit",
+    "push",
+    "pull",
+    "view.palette",
+    "view.find",
+    "view.follow",
+    "run.cancel",
+    "run.resume",
+    "run.report",
+    "view.find_next",
+    "view.filter",
+    "view.bottom",
+)
+"""What stays longest when the line gets short, most wanted first."""
+
+GAP = "  "
+
+SHORT = {
+    "run.start": "Run",
+    "pod.start": "Start",
+    "pod.stop": "Stop",
+    "view.palette": "Cmd",
+    "run.cancel": "Cancel",
+    "run.resume": "Resume",
+    "run.report": "Report",
+    "view.find_next": "Next",
+}
+
+
+class KeyBar(Static):
+    """Keys by what fits."""
+
+    def __init__(self) -> None:
+        super().__init__(id="keys", markup=False)
+        self._shown: Content | None = None
+        self._ends: list[tuple[int, str]] = []
+
+    def show(self, actions: Sequence[Action], reason: Callable[[str], str | None]) -> None:
+        """Draw, if it differs from what is there."""
+        by_id = {action.id: action for action in actions}
+        wanted = [by_id[name] for name in WANTED if name in by_id and by_id[name].keys]
+        width = self.size.width - 2
+        for count in range(len(wanted), -1, -1):
+            kept = sorted(wanted[:count], key=actions.index)
+            parts = [key_part(action, reason(action.id)) for action in kept]
+            bar = Content(GAP).join(parts)
+            if bar.cell_length <= width:
+                break
+        ends = accumulate(part.cell_length + len(GAP) for part in parts)
+        self._ends = [(end, action.id) for end, action in zip(ends, kept, strict=True)]
+        if self._shown is None or not bar.is_same(self._shown):
+            self._shown = bar
+            self.update(bar, layout=False)
+
+    def on_resize(self, _event: events.Resize) -> None:
+        self.post_message(Outdated())
+
+    def on_click(self, event: events.Click) -> None:
+        """A click does what the key does."""
+        at = event.get_content_offset(self)
+        for end, action_id in self._ends:
+            if at is not None and at.x < end:
+                self.post_message(Chosen(action_id))
+                return
+
+
+def key_part(action: Action, refused: str | None) -> Content:
+    """`s Start`, dimmed when refused."""
+    name = SHORT.get(action.id, action.title.split()[0])
+    if refused is not None:
+        return Content.assemble((f"{shown_key(action)} {name}", f"{MUTED} dim"))
+    return Content.assemble((shown_key(action), "bold $accent"), f" {name}")

@@ -1,0 +1,110 @@
+"""The bordered box all panes are made of: draws lines from a `Picture` and repaints only when they differ.
+
+Also the few helpers for putting coloured text side by side. Outside text must pass `app.tui.lines.clean` before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from textual import events
+from textual.content import Content
+from textual.widgets import Static
+
+from app.tui.lines import width
+from app.tui.picture import Picture
+from app.tui.theme import Glyphs
+
+MUTED = "$foreground-muted"
+Part = str | tuple[str, str] | Content
+
+
+_PLAINER = str.maketrans(
+    {"…": "~", "–": "-", "—": "-", "×": "x", "·": "-", "’": "'", "“": '"', "”": '"', "≥": ">", "≈": "~"}
+)
+
+
+def fitting(content: Content, glyphs: Glyphs) -> Content:
+    """`content` itself, or with ASCII glyphs the same with every other character replaced, one for one."""
+    if not glyphs.ascii or content.plain.isascii():
+        return content
+    plain = content.plain.translate(_PLAINER)
+    return Content("".join(char if char.isascii() else "?" * width(char) for char in plain), spans=list(content.spans))
+
+
+def text(*parts: Part) -> Content:
+    """One line of plain and styled parts; nothing in them is read as markup."""
+    return Content.assemble(*parts)
+
+
+def spread(left: Content, right: Content, width: int) -> Content:
+    """`left` and `right` at the two ends of `width` cells; `right` is left out when it does not fit."""
+    gap = width - left.cell_length - right.cell_length
+    if gap < 1:
+        return left.truncate(max(1, width), ellipsis=True)
+    return Content.assemble(left, " " * gap, right)
+
+
+def pack(parts: Iterable[Content], width: int, sep: str = "  ") -> Content:
+    """As many whole parts as fit into `width` cells, in order; one that does not fit is passed over."""
+    kept: list[Content] = []
+    used = 0
+    for part in parts:
+        need = part.cell_length + (len(sep) if kept else 0)
+        if part.cell_length and used + need <= width:
+            kept.append(part)
+            used += need
+    return Content(sep).join(kept)
+
+
+def pad(part: Content, width: int) -> Content:
+    """`part` in exactly `width` cells."""
+    part = part.truncate(width, ellipsis=True) if part.cell_length > width else part
+    return part.pad_right(width - part.cell_length)
+
+
+def border_line(left: Content, right: Content, width: int, line: str, style: str = "$border") -> Content:
+    """A border title of `width` cells: `left` and `right` at its ends, the border's own line between them."""
+    if not left.cell_length and not right.cell_length:
+        return left
+    gap = width - left.cell_length - right.cell_length - 2
+    if not right.cell_length or gap < 1:
+        return left.truncate(max(1, width), ellipsis=True)
+    return Content.assemble(left, " ", (line * gap, style), " ", right)
+
+
+class Panel(Static):
+    """A pane. Subclasses give `heading` (title, subtitle) and `draw` (its lines)."""
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id, markup=False)
+        self.picture: Picture | None = None
+        self._shown: tuple[Content, Content] | None = None
+
+    def show(self, picture: Picture) -> None:
+        """Draw `picture`, if this pane is visible and it looks different from what is there."""
+        self.picture = picture
+        width, height = self.content_size.width, self.content_size.height
+        if width < 1 or height < 1:
+            return
+        g = picture.glyphs
+        title = fitting(border_line(*self.heading(picture), width - 2, g.line), g)
+        body = fitting(Content("\n").join(list(self.draw(picture, width, height))[:height]), g)
+        old, self._shown = self._shown, (title, body)
+        if old is None or not body.is_same(old[1]):
+            self.update(body, layout=False)
+        if old is None or not title.is_same(old[0]):
+            self.border_title = title
+
+    def on_resize(self, _event: events.Resize) -> None:
+        self._shown = None
+        if self.picture is not None:
+            self.show(self.picture)
+
+    def heading(self, picture: Picture) -> tuple[Content, Content]:
+        """What stands at the left and at the right of the upper border."""
+        raise NotImplementedError
+
+    def draw(self, picture: Picture, width: int, height: int) -> Sequence[Content]:
+        """The lines; those beyond `height` are not shown."""
+        raise NotImplementedError

@@ -1,0 +1,31 @@
+"""A one-line history of a series. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from textual.content import Content
+
+from app.tui.theme import Glyphs
+
+
+def buckets(values: Sequence[float], width: int) -> tuple[float, ...]:
+    """Means of `width` equal stretches of `values`; fewer values than that stay as they are."""
+    count = len(values)
+    if count <= width:
+        return tuple(values)
+    edges = [index * count // width for index in range(width + 1)]
+    return tuple(sum(values[a:b]) / (b - a) for a, b in pairwise(edges))
+
+
+def spark(values: Sequence[float], width: int, glyphs: Glyphs, style: str = "$primary") -> Content:
+    """The series from its own smallest to its own largest value; a constant one is a middle line."""
+    points = buckets(values, max(1, width))
+    if not points:
+        return Content("")
+    low, high = min(points), max(points)
+    top = len(glyphs.sparks) - 1
+    if high <= low:
+        return Content.assemble((glyphs.sparks[top // 2] * len(points), style))
+    return Content.assemble(("".join(glyphs.sparks[round((p - low) / (high - low) * top)] for p in points), style))

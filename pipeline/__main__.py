@@ -1,0 +1,245 @@
+"""`python -m pipeline`: run, plan, status, report, digest, recipes, validate, doctor.
+
+Data on stdout, narration on stderr. Only `run` and `doctor` start a process that imports torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import PipelineError, UsageError
+from pipeline.protocol import EXIT_FAILED, EXIT_OK
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 0 ok · 1 failed · 2 usage · 5 stopped at a gate."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    try:
+        code: int = args.run(args)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return EXIT_OK
+    except KeyboardInterrupt:
+        say("interrupted")
+        return EXIT_FAILED
+    except Exception as error:
+        if args.debug:
+            traceback.print_exc()
+        elif isinstance(error, PipelineError):
+            say(f"error: {error}")
+        else:
+            say(f"error: {type(error).__name__}: {error}. Run it again with --debug for the traceback.")
+        return error.exit_code if isinstance(error, PipelineError) else EXIT_FAILED
+
+
+def build_parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show tracebacks")
+    parser = argparse.ArgumentParser(prog="python -m pipeline", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, function: Any, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text, parents=[common])
+        sub.set_defaults(run=function)
+        return sub
+
+    run = command("run", run_command, "run a recipe, or resume it in its run directory")
+    for sub in (run, command("plan", plan_command, "list the steps of a recipe and what is done of them")):
+        sub.add_argument("--recipe", required=True, metavar="NAME|FILE")
+        sub.add_argument("--run-dir", type=Path)
+        sub.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", dest="overlays")
+    run.add_argument("--until", metavar="STEP", help="end after this step (stage-1/sft)")
+    run.add_argument("--force", action="append", default=[], metavar="STEP", help="redo this step")
+    run.add_argument("--supersede", action="store_true", help="let a changed recipe redo steps of this run")
+    run.add_argument("--explain", action="store_true", help="say why each step is not reused")
+    for name, function, text in (
+        ("status", status_command, "where a run stands"),
+        ("report", report_command, "render the report of a run"),
+        ("digest", digest_command, "one sha256 over every data file of a run"),
+    ):
+        command(name, function, text).add_argument("run_dir", type=Path, metavar="DIR")
+    recipes = command("recipes", recipes_command, "list the recipes, or show one with all its defaults")
+    recipes.add_argument("name", nargs="?", metavar="NAME|FILE")
+    validate = command("validate", validate_command, "check a recipe, a constitution or a run's files")
+    validate.add_argument("what", choices=("recipe", "constitution", "run"))
+    validate.add_argument("file", type=Path)
+    doctor = command("doctor", doctor_command, "is this machine fit to run")
+    for name in ("plan", "status", "recipes", "doctor"):
+        commands.choices[name].add_argument("--json", action="store_true")
+    assert doctor is commands.choices["doctor"]
+    return parser
+
+
+def say(line: str) -> None:
+    """Narration; a closed terminal must not end a run."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (kept for the rest of the process)
+
+
+def run_command(args: argparse.Namespace) -> int:
+    from pipeline.recipe_load import load
+    from pipeline.runner import Options, run
+
+    recipe = load(args.recipe, args.overlays)
+    run_dir, run_id = place(args.run_dir, recipe.name, os.environ, time.time())
+    say(f"run {run_id} in {run_dir}")
+    code = run(
+        Options(
+            recipe=recipe,
+            run_dir=run_dir,
+            run_id=run_id,
+            until=args.until,
+            force=tuple(args.force),
+            supersede=args.supersede,
+            explain=args.explain,
+            overlays=tuple(args.overlays),
+            report=render,
+            say=say,
+        )
+    )
+    print(run_dir)
+    return code
+
+
+def place(given: Path | None, recipe: str, env: Mapping[str, str], now: float) -> tuple[Path, str]:
+    """Run directory and run id: --run-dir, else MAXCAI_RUN_DIR, else $CAI_BASE_DIR/runs/<id>, else ./runs/<id>."""
+    fresh = env.get("MAXCAI_RUN_ID") or f"{recipe}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}"
+    if given is None and env.get("MAXCAI_RUN_DIR"):
+        given = Path(env["MAXCAI_RUN_DIR"])
+    if given is None:
+        given = Path(env.get("CAI_BASE_DIR") or ".") / "runs" / fresh
+    run_dir = given.expanduser().absolute()
+    if run_dir.exists() and not run_dir.is_dir():
+        raise UsageError(f"{run_dir} is a file. Give a directory with --run-dir.")
+    return run_dir, env.get("MAXCAI_RUN_ID") or run_dir.name
+
+
+def render(run_dir: Path) -> object:
+    from pipeline.report.report import render
+
+    return render(run_dir)
+
+
+def plan_command(args: argparse.Namespace) -> int:
+    from pipeline import artifacts, plan
+    from pipeline.recipe_load import load
+
+    recipe = load(args.recipe, args.overlays)
+    rows = [{"step": p.name, "state": None} for p in plan.build(recipe)]
+    if args.run_dir is not None:
+        for row in rows:
+            row["state"] = "done" if artifacts.read_done(args.run_dir / str(row["step"])) else "to do"
+    if args.json:
+        print(json.dumps(rows))
+    else:
+        for row in rows:
+            print(row["step"] if row["state"] is None else f"{row['step']:<20} {row['state']}")
+    return EXIT_OK
+
+
+def status_command(args: argparse.Namespace) -> int:
+    from pipeline import status
+
+    found = status.status(args.run_dir)
+    print(json.dumps(found, ensure_ascii=False) if args.json else status.text(found))
+    return EXIT_OK
+
+
+def report_command(args: argparse.Namespace) -> int:
+    require_run(args.run_dir)
+    render(args.run_dir)
+    from pipeline.protocol import RunPaths
+
+    paths = RunPaths(args.run_dir)
+    print(f"{paths.report_md}\n{paths.report_html}")
+    return EXIT_OK
+
+
+def digest_command(args: argparse.Namespace) -> int:
+    from pipeline import artifacts
+
+    require_run(args.run_dir)
+    print(artifacts.digest(args.run_dir))
+    return EXIT_OK
+
+
+def require_run(run_dir: Path) -> None:
+    from pipeline.rundir import read_run
+
+    if read_run(run_dir) is None:
+        raise UsageError(f"{run_dir} holds no run (no run.json). Give the directory of a run.")
+
+
+def recipes_command(args: argparse.Namespace) -> int:
+    import yaml
+
+    from pipeline.recipe_load import load, names
+
+    if args.name:
+        body = load(args.name).model_dump(mode="json")
+        print(json.dumps(body) if args.json else yaml.safe_dump(body, sort_keys=False, allow_unicode=True), end="")
+        return EXIT_OK
+    rows = [{"name": name, "description": load(name).description} for name in names()]
+    print(json.dumps(rows) if args.json else "\n".join(f"{r['name']:<24}{r['description']}" for r in rows))
+    return EXIT_OK
+
+
+def validate_command(args: argparse.Namespace) -> int:
+    if args.what == "recipe":
+        from pipeline.recipe_load import load
+
+        recipe = load(args.file)
+        print(f"recipe {recipe.name}: valid, sha256 {recipe.digest()}")
+    elif args.what == "constitution":
+        from pipeline.constitution import load as load_constitution
+
+        found = load_constitution(args.file)
+        print(f"constitution: valid, {len(found.principles)} principles")
+    else:
+        return validate_run(args.file)
+    return EXIT_OK
+
+
+def validate_run(run_dir: Path) -> int:
+    """Hash every artifact of every finished step again."""
+    from pipeline import artifacts
+
+    require_run(run_dir)
+    steps = sorted(done.parent for done in run_dir.glob(f"stage-*/*/{artifacts.DONE}"))
+    problems = [problem for step in steps for problem in artifacts.verify(step)]
+    for problem in problems:
+        print(problem)
+    say(f"{len(steps)} finished steps, {len(problems)} problems")
+    return EXIT_FAILED if problems else EXIT_OK
+
+
+def doctor_command(args: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from pipeline import doctor
+
+    checks = doctor.examine(Path(os.environ.get("CAI_BASE_DIR") or ".") / "runs", os.environ)
+    if args.json:
+        print(json.dumps([asdict(check) for check in checks]))
+    else:
+        marks = {True: "ok     ", False: "FAILED ", None: "?      "}
+        for check in checks:
+            print(f"{marks[check.ok]}{check.name}: {check.text}" + (f" → {check.remedy}" if check.remedy else ""))
+    return EXIT_FAILED if any(check.ok is False for check in checks) else EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

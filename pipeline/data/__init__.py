@@ -1,0 +1,1 @@
+"""Data quality: duplicates, leakage, thresholds."""

@@ -1,0 +1,1 @@
+"""Generation and choice scoring behind one interface."""

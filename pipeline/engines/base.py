@@ -1,0 +1,69 @@
+"""What an engine takes and gives: requests in, completions and choice scores out. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+FinishReason = Literal["eos", "stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One text to continue. Draws depend on (`seed`, token index) alone, never on the batch around it.
+
+    `over(text)` may say that whatever followed could change nothing any more; the row then finishes as `stop`.
+    """
+
+    prompt_ids: tuple[int, ...]
+    max_new_tokens: int
+    stops: tuple[str, ...] = ()
+    temperature: float = 0.0  # 0 = greedy
+    top_p: float = 1.0
+    seed: int = 0
+    over: Callable[[str], bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A continuation. `text` is cut before the stop string; `raw` is all that was generated.
+
+    `finish` is `eos` (ended by itself), `stop` (a stop string was written) or `length` (the limit cut it).
+    `mean_logprob` is per token, in nats, over the tokens of `raw` with the end-of-text token.
+    """
+
+    text: str
+    raw: str
+    finish: FinishReason
+    stop: str | None
+    tokens: int
+    mean_logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceRequest:
+    """A tail after a shared prefix; asked is the log-probability of each label as the next token."""
+
+    tail_ids: tuple[int, ...]
+
+
+class Engine(Protocol):
+    """A loaded model. Batches are planned before the start, as a pure function of the requests, and are the unit of
+    commitment: the same requests give the same bytes, whether or not a run was killed on the way."""
+
+    def plan(self, requests: Sequence[Request]) -> list[list[int]]:
+        """Indices of the requests, batch by batch."""
+        ...
+
+    def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        """Run one planned batch."""
+        ...
+
+    def plan_choices(self, items: Sequence[ChoiceRequest]) -> list[list[int]]: ...
+
+    def score_choices(
+        self, prefix_ids: Sequence[int], items: Sequence[ChoiceRequest], labels: Sequence[Sequence[int]]
+    ) -> list[list[float]]:
+        """For each item and each label the log-probability (nats) of the best of the label's token variants."""
+        ...

@@ -1,0 +1,1 @@
+"""Held-out sets, scorers and their audit. Standard library only."""

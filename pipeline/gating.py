@@ -1,0 +1,67 @@
+"""Reads what a gate step left behind. A file that is missing or unreadable is the verdict MISSING, never a pass."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.protocol import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """The fields of the `gate` event. `rates` maps a condition to `protocol.Rate.as_dict`."""
+
+    stage: int
+    name: str
+    attempt: int
+    verdict: Verdict
+    rate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    threshold: float | None = None
+    p: float | None = None
+    n: int | None = None
+    reason: str = ""
+    rates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def as_event(self) -> dict[str, Any]:
+        return {**asdict(self), "verdict": self.verdict.value}
+
+
+def read_gate(path: Path, stage: int) -> GateResult:
+    """The decision in `gate.json`; MISSING with the reason when there is none that can be read."""
+    name = stage_name(stage)
+    try:
+        raw = json.loads(path.read_bytes())
+        numbers = {field: raw.get(field) for field in ("rate", "low", "high", "threshold", "p", "n")}
+        return GateResult(
+            stage=stage,
+            name=str(raw.get("name") or name),
+            attempt=int(raw.get("attempt") or 1),
+            verdict=Verdict(raw["verdict"]),
+            reason=str(raw.get("reason", "")),
+            rates=raw.get("rates") or {},
+            **numbers,
+        )
+    except FileNotFoundError:
+        return GateResult(stage, name, 1, Verdict.MISSING, reason=f"{path} is missing; {_redo(stage)}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return GateResult(stage, name, 1, Verdict.MISSING, reason=f"{path} is damaged; {_redo(stage)}")
+
+
+def _redo(stage: int) -> str:
+    return f"decide again with --force stage-{stage}/gate"
+
+
+def stage_name(number: int) -> str:
+    """The declared name of a stage; "stage N" for one that is not declared."""
+    from pipeline.stages import registry
+
+    try:
+        return registry.stage(number).name
+    except LookupError:
+        return f"stage {number}"

@@ -1,0 +1,1 @@
+"""The only place that resolves, converts, loads and guards models."""

@@ -1,0 +1,134 @@
+"""The only model and tokenizer loader: precision by enum, chat template removed, end-of-text id checked."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.models import guard
+from pipeline.models.errors import ModelError
+from pipeline.recipe import Precision
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A base model's tokenizer in completion mode.
+
+    `eos` ends every trained response; `bos` opens every prompt where the model's own configuration asks for one.
+    """
+
+    raw: Any
+    eos: int
+    bos: int | None
+    pad: int
+    forbidden: frozenset[int]
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of plain text, no special tokens added.
+
+        Raises:
+            MarkerError: the text contains a literal special token.
+        """
+        ids: list[int] = self.raw(text, add_special_tokens=False)["input_ids"]
+        guard.check_plain(ids, self.forbidden, self.eos, None, f"the text {text[:40]!r}…")
+        if self.bos is not None and self.bos in ids:
+            raise guard.MarkerError(f"the text {text[:40]!r}… holds a literal BOS token", "remove it")
+        return ids
+
+    def is_plain(self, text: str) -> bool:
+        """Whether `encode` would take it: text that a model wrote may hold literal special tokens."""
+        try:
+            self.encode(text)
+        except guard.MarkerError:
+            return False
+        return True
+
+    def prompt(self, text: str) -> list[int]:
+        """Ids of a prompt: BOS where the model wants it, then the text."""
+        return ([self.bos] if self.bos is not None else []) + self.encode(text)
+
+    def decode(self, ids: list[int]) -> str:
+        return str(self.raw.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+
+@functools.lru_cache(maxsize=2)
+def load_tokens(path: Path) -> Tokens:
+    """Load once per process (a 262 k vocabulary takes seconds; a fork server that has it hands it on)."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    config = AutoConfig.from_pretrained(path)
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    guard.strip_template(tokenizer)
+    eos = config.eos_token_id[0] if isinstance(config.eos_token_id, list) else config.eos_token_id
+    if eos is None:
+        raise ModelError(f"{path} names no end-of-text id", "set eos_token_id in config.json")
+    forbidden = guard.forbidden_ids(tokenizer)
+    if eos in forbidden or guard._looks_like_turn(str(tokenizer.convert_ids_to_tokens(eos))):
+        raise ModelError(
+            f"{path} ends its texts with the chat marker {tokenizer.convert_ids_to_tokens(eos)!r}",
+            "use the base model, not its instruct version",
+        )
+    adds = tokenizer("a")["input_ids"]
+    bos = tokenizer.bos_token_id if adds and adds[0] == tokenizer.bos_token_id else None
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos
+    return Tokens(tokenizer, eos, bos, pad, forbidden)
+
+
+def load_model(path: Path, precision: Precision, device: str) -> Any:
+    """Causal language model in evaluation mode, weights held as `precision` says.
+
+    Raises:
+        ModelError: the weights cannot be read or this machine cannot hold them so.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    extra: dict[str, Any] = {}
+    if precision in (Precision.NF4, Precision.INT8):
+        extra["quantization_config"] = _quantisation(precision)
+    dtype = torch.float32 if precision is Precision.FP32 else torch.bfloat16
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            path, dtype=dtype, attn_implementation="sdpa", device_map={"": device}, local_files_only=True, **extra
+        )
+    except (OSError, ValueError, ImportError) as error:
+        raise ModelError(
+            f"cannot load {path} as {precision}: {error}", "`python -m pipeline doctor` shows what is missing"
+        ) from error
+    model.eval()
+    model.config.use_cache = True
+    return model
+
+
+def _quantisation(precision: Precision) -> Any:
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if precision is Precision.INT8:
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+
+
+def device_of(wanted: str) -> str:
+    """`auto` means CUDA where there is one, else the CPU."""
+    import torch
+
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ModelError("the recipe asks for CUDA and this machine has none", "set hardware.device to cpu or auto")
+    return wanted
+
+
+def attach_adapter(model: Any, adapter: Path) -> Any:
+    """The model with a trained LoRA adapter switched on, for inference."""
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, adapter).eval()

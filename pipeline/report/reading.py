@@ -1,0 +1,102 @@
+"""Reads a run directory for the report: what is there, what is not, and what cannot be read. Nothing is guessed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.gates import Decision
+from pipeline.protocol import CONDITIONS, Event, RunPaths, read_events
+
+STEPS = ("generate", "answer", "critique", "filter", "sft", "pairs", "dpo", "evaluate", "gate")
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Lenient access to one run directory. `problems` collects what was there and could not be read, in words."""
+
+    root: Path
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def paths(self) -> RunPaths:
+        return RunPaths(self.root)
+
+    def json(self, relative: str) -> dict[str, Any] | None:
+        """A JSON object, or None when the file is absent or damaged (then it is in `problems`)."""
+        try:
+            raw = json.loads((self.root / relative).read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            self._problem(relative, error)
+            return None
+        if not isinstance(raw, dict):
+            self._problem(relative, "not a JSON object")
+            return None
+        return raw
+
+    def has(self, relative: str) -> bool:
+        return (self.root / relative).is_file()
+
+    def rows(self, relative: str) -> Iterator[dict[str, Any]]:
+        """Every readable row of a JSON Lines file; none when it is absent. Damaged lines are counted in `problems`."""
+        path, bad = self.root / relative, 0
+        if not path.is_file():
+            return
+        with path.open("rb") as lines:
+            for line in lines:
+                try:
+                    row = json.loads(line)
+                except ValueError:
+                    bad += 1
+                    continue
+                if isinstance(row, dict):
+                    yield row
+                else:
+                    bad += 1
+        if bad:
+            self._problem(relative, f"{bad} lines are not rows")
+
+    def count(self, relative: str) -> int | None:
+        """Rows of a file; None when it is absent."""
+        return sum(1 for _ in self.rows(relative)) if self.has(relative) else None
+
+    def manifest(self, step: str) -> dict[str, Any] | None:
+        return self.json(f"{step}/manifest.json")
+
+    def gate(self, stage: int) -> Decision | None:
+        raw = self.json(f"stage-{stage}/gate.json")
+        if raw is None:
+            return None
+        try:
+            return Decision.from_dict(raw)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self._problem(f"stage-{stage}/gate.json", f"not a decision: {error!r}")
+            return None
+
+    def events(self) -> list[Event]:
+        return list(read_events(self.paths.events))
+
+    def stages(self) -> list[int]:
+        """Stages above 0 that the recipe plans or the directory holds."""
+        run = self.json("run.json") or {}
+        planned = (run.get("recipe") or {}).get("stages") or ()
+        found = [p.name.removeprefix("stage-") for p in self.root.glob("stage-*") if p.is_dir()]
+        return sorted({int(s) for s in (*planned, *found) if str(s).isdigit()} - {0})
+
+    def evaluation(self, stage: int, condition: str) -> str:
+        """Relative path of a condition's answers: the base's are stage 0's, unless the stage measured its own."""
+        own = f"stage-{stage}/evaluate/{condition}.jsonl"
+        return own if condition == CONDITIONS[-1] or self.has(own) else f"stage-0/evaluate/{condition}.jsonl"
+
+    def summary(self, stage: int) -> dict[str, Any]:
+        return self.json(f"stage-{stage}/evaluate/summary.json") or {}
+
+    def _problem(self, relative: str, what: object) -> None:
+        said = f"{relative}: {what}"
+        if said not in self.problems:
+            self.problems.append(said)

@@ -1,0 +1,85 @@
+"""The run directory as a place: `run.json`, whose run it is, and getting a step's directory ready for a key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline import artifacts
+from pipeline.errors import UsageError
+from pipeline.plan import difference
+from pipeline.protocol import RunPaths
+from pipeline.recipe import RUNTIME_FIELDS, Recipe
+
+
+def read_run(root: Path) -> dict[str, Any] | None:
+    """`run.json`, or None when there is none. Raises UsageError when it is there and cannot be read."""
+    path = RunPaths(root).run_json
+    try:
+        raw = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read ({error}). Restore it or choose another run directory.") from None
+    if not isinstance(raw, dict) or not {"run_id", "recipe", "recipe_sha256"} <= raw.keys():
+        raise UsageError(f"{path} is not the record of a run. Choose another run directory.")
+    return raw
+
+
+def write_run(root: Path, record: Mapping[str, Any]) -> None:
+    text = json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    artifacts.write_atomic(RunPaths(root).run_json, text.encode() + b"\n")
+
+
+def check_owner(root: Path, record: Mapping[str, Any], recipe: Recipe, supersede: bool) -> None:
+    """Raises UsageError when the directory holds the run of another recipe, naming both and what differs."""
+    ours, theirs = recipe.digest(), record["recipe_sha256"]
+    if ours == theirs or supersede:
+        return
+    then = {name: value for name, value in record["recipe"].items() if name not in RUNTIME_FIELDS}
+    now = recipe.model_dump(mode="json", exclude=set(RUNTIME_FIELDS))
+    changed = "; ".join(difference(then, now)[:4]) or "fields unknown to this version"
+    raise UsageError(
+        f"{root} belongs to recipe {then.get('name')!r} ({theirs[:12]}), not to {recipe.name!r} ({ours[:12]}): "
+        f"{changed}. Choose another --run-dir, or pass --supersede to redo the steps that read the changed fields "
+        "(their old results are kept in .superseded)."
+    )
+
+
+def ready(root: Path, step: str, key: str) -> list[str]:
+    """Make the step's directory ready for `key`: kept when it holds unfinished work of this key, else moved aside.
+
+    Returns warnings worth telling (damage found, old result moved).
+    """
+    out = root / step
+    told = []
+    if out.exists() and any(out.iterdir()):
+        done = artifacts.read_done(out)
+        held = done.key if done else _held_key(out)
+        problems = artifacts.verify(out) if done and held == key else []
+        if done is not None or (out / artifacts.DONE).exists() or held != key:
+            moved = artifacts.supersede(root, step, held or "unknown")
+            why = "; ".join(problems[:2]) or "something it depends on changed"
+            told.append(f"{step}: the earlier result was moved to {moved.relative_to(root)} and is redone ({why})")
+    out.mkdir(parents=True, exist_ok=True)
+    if _held_key(out) != key:
+        artifacts.write_atomic(out / artifacts.KEY, key.encode())
+    return told
+
+
+def stale_reason(root: Path, step: str, material: Mapping[str, Any]) -> str:
+    """Why a step is not reused, in a few words, by comparing its manifest with what its key would be now."""
+    manifest = artifacts.read_manifest(root / step)
+    if manifest is None:
+        return "resumes" if (root / step).exists() else "never ran"
+    found = difference(manifest.get("material", {}), material)
+    return "; ".join(found[:4]) if found else "forced, or its files are damaged"
+
+
+def _held_key(out: Path) -> str | None:
+    try:
+        return (out / artifacts.KEY).read_text()
+    except (OSError, UnicodeDecodeError):
+        return None

@@ -1,0 +1,390 @@
+"""Runs a plan: decides step by step what is reused, resumed or redone, and is the only writer of `events.jsonl`.
+
+It never imports torch: every step runs in a process of its own (`worker`), watched by `supervise`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline import artifacts, environment, ledger, plan, rundir
+from pipeline.errors import DiskFullError, PipelineError
+from pipeline.events import EventWriter, iso
+from pipeline.gating import GateResult, read_gate
+from pipeline.locks import RunLock
+from pipeline.processes import PRELOAD, Launcher
+from pipeline.protocol import EXIT_FAILED, EXIT_GATE, EXIT_OK, RunPaths, RunState, read_events
+from pipeline.recipe import Recipe
+from pipeline.steps.base import Step
+from pipeline.supervise import Aborted, Control, Limits, Outcome, Watch
+from pipeline.worker import Job, main
+
+MAX_CRASHES = 2
+MAX_LIMITS = 1
+RunMain = Callable[[Path], object]
+
+
+class StepFailed(PipelineError):
+    """A step cannot be finished; the message is the step's own."""
+
+
+class _Stop(Exception):
+    """The run ends here, resumable."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything a run depends on. `report` renders the run directory at the end; `say` narrates a line for people.
+
+    `registry` is `module:attribute` of the steps, `steps` the plan (None: the recipe's). `preload` and `prepare` name
+    the modules that hold torch. `clock` gives unix seconds.
+    """
+
+    recipe: Recipe
+    run_dir: Path
+    run_id: str
+    until: str | None = None
+    force: tuple[str, ...] = ()
+    supersede: bool = False
+    explain: bool = False
+    overlays: tuple[str, ...] = ()
+    registry: str = plan.REGISTRY
+    steps: tuple[plan.PlannedStep, ...] | None = None
+    preload: tuple[str, ...] = PRELOAD
+    prepare: str = "pipeline.preload"
+    report: Callable[[Path], object] | None = None
+    say: Callable[[str], None] = print
+    clock: Callable[[], float] = time.time
+    env: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    heartbeat_s: float = 10.0
+
+
+def run(options: Options) -> int:
+    """Run or resume; returns the exit code (protocol.EXIT_*).
+
+    Raises UsageError (another recipe's directory, unknown step), LockedError (somebody runs it), DiskFullError when
+    not even the record of the run could be written.
+    """
+    steps = options.steps if options.steps is not None else plan.build(options.recipe)
+    registry = plan.load_registry(options.registry)
+    plan.check(steps, registry, [name for name in (options.until, *options.force) if name])
+    try:
+        with RunLock(RunPaths(options.run_dir).lock) as lock:
+            return Runner(options, steps, registry, lock).run()
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise disk_full(options.run_dir, error) from error
+        raise
+
+
+def disk_full(run_dir: Path, error: OSError) -> DiskFullError:
+    where = error.filename or run_dir
+    return DiskFullError(
+        f"the disk is full ({where}: {error.strerror}). Free some space and run again: finished work is kept."
+    )
+
+
+class Runner:
+    """One session of one run, under its lock."""
+
+    def __init__(
+        self, options: Options, steps: tuple[plan.PlannedStep, ...], registry: Mapping[str, Step], lock: RunLock
+    ) -> None:
+        self.options, self.recipe, self.paths = options, options.recipe, RunPaths(options.run_dir)
+        self.plan, self.steps = steps, registry
+        record = rundir.read_run(options.run_dir)
+        if record is not None:
+            rundir.check_owner(options.run_dir, record, self.recipe, options.supersede)
+        self.versions = environment.versions()
+        self.hardware = environment.hardware(self.recipe, options.env)
+        kept = (record or {}).get("hardware", {}).get("threads")
+        if self.hardware["threads"] is None and isinstance(kept, int):
+            self.hardware["threads"] = kept
+        self.git = environment.git_state(options.env, environment.source_root())
+        fork = self.hardware["device"] == "cpu"
+        self.launcher = Launcher(self.hardware["threads"], options.preload, fork, options.env)
+        self.record, self.lock = record, lock
+        self.control, self.outputs = Control(), dict[str, str]()
+        self.gates: list[GateResult] = []
+        self.worked = False
+        self._warned: set[str] = set()
+
+    def run(self) -> int:
+        """Everything between the lock and its release. Always tries to leave a `run_finished`."""
+        self.past = ledger.history(read_events(self.paths.events))
+        self.meter = ledger.Meter(self.past, self.hardware["price_per_hour"], self.options.clock)
+        self.events = EventWriter(self.paths.events, self.options.clock)
+        try:
+            with self.control.signals():
+                state, code, reason = self._run_to_an_end()
+                self.events.emit("run_finished", state=state.value, exit_code=code, reason=reason)
+        except Exception as error:
+            if not isinstance(error, OSError):  # then there is still room to say it
+                text = f"internal error: {type(error).__name__}: {error}"
+                self.events.emit("run_finished", state=RunState.FAILED.value, exit_code=EXIT_FAILED, reason=text)
+            raise
+        finally:
+            self.events.close()
+        self.options.say(f"run {state.value}: {reason} (exit {code})")
+        return code
+
+    def _run_to_an_end(self) -> tuple[RunState, int, str]:
+        try:
+            self.launcher.warm_up()
+            self._begin()
+            for planned in self.plan:
+                self._stop_if_asked()
+                self._step(planned)
+                if planned.name == self.options.until:
+                    return RunState.STOPPED, EXIT_OK, f"ended after {planned.name}, as asked"
+                if self.gates and not self.gates[-1].verdict.advances:
+                    break
+            self._report()
+        except (_Stop, Aborted):
+            return RunState.STOPPED, EXIT_FAILED, f"stopped: {self.control.reason}; run again to resume"
+        except PipelineError as error:
+            return RunState.FAILED, EXIT_FAILED, str(error)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            return RunState.FAILED, EXIT_FAILED, str(disk_full(self.options.run_dir, error))
+        stopper = next((g for g in self.gates if not g.verdict.advances), None)
+        if stopper is not None:
+            return RunState.FINISHED, EXIT_GATE, f"stage {stopper.stage} gate: {stopper.verdict} ({stopper.reason})"
+        return RunState.FINISHED, EXIT_OK, "every step done" + (", every gate passed" if self.gates else "")
+
+    def _begin(self) -> None:
+        if self.hardware["threads"] is None and self.hardware["device"] == "cpu" and self.options.prepare:
+            self.hardware["threads"] = self._measure_threads()
+            self.launcher.threads = self.hardware["threads"]
+        self.engine = plan.engine_fingerprint(
+            self.recipe, self.hardware["device"], self.hardware["threads"], self.versions, self.hardware["gpu"]
+        )
+        label = self.hardware["gpu"] or f"{self.hardware['cpu']} × {self.hardware['threads']}"
+        self.rates = ledger.Rates(self.options.run_dir.parent, label, self.recipe.model.id, self.recipe.name)
+        digest = self.recipe.digest()
+        if self.record is None or self.record["recipe_sha256"] != digest:
+            self._write_record(digest)
+        self.events.emit(
+            "run_started",
+            run_id=self.run_id,
+            recipe=self.recipe.name,
+            recipe_sha256=digest,
+            hardware=self.hardware,
+            resumed=self.past.sessions > 0,
+            steps=[p.name for p in self.plan],
+        )
+        self._announce(self.paths.run_json)
+        self._warnings()
+
+    @property
+    def run_id(self) -> str:
+        return str(self.record["run_id"]) if self.record else self.options.run_id
+
+    def _write_record(self, digest: str) -> None:
+        earlier = self.record or {}
+        before = [*earlier.get("superseded_recipes", []), *filter(None, [earlier.get("recipe_sha256")])]
+        rundir.write_run(
+            self.options.run_dir,
+            {
+                "v": 1,
+                "run_id": self.run_id,
+                "recipe": self.recipe.model_dump(mode="json"),
+                "recipe_sha256": digest,
+                "superseded_recipes": before,
+                "set": list(self.options.overlays),
+                "seed": self.recipe.seed,
+                "versions": self.versions,
+                "freeze_sha256": environment.freeze_sha256(),
+                "git": self.git,
+                "hardware": self.hardware,
+                "started": iso(self.options.clock()),
+            },
+        )
+
+    def _warnings(self) -> None:
+        if self.lock.taken_over is not None:
+            dead = self.lock.taken_over
+            text = f"process {dead.pid} on {dead.host} died while it ran this; taken over"
+            self._warn("stale-lock", text, "none needed")
+        if self.recipe.budget.usd is not None and self.hardware["price_per_hour"] is None:
+            text = "the price of this machine is unknown, so the budget in USD cannot be enforced"
+            self._warn("price-unknown", text, "set MAXCAI_PRICE_PER_HOUR")
+
+    def _measure_threads(self) -> int:
+        """Ask torch, in a process of its own, whether many threads are faster than one just now."""
+        cores = int(self.hardware["cores"])
+        process, pipe = self.launcher.start(measure, (self.options.prepare, cores), heavy=True)
+        try:
+            speeds: dict[str, float] = pipe.recv() if pipe.poll(300) else {}
+        except EOFError:
+            speeds = {}
+        process.kill()
+        process.join()
+        pipe.close()
+        self.hardware["gflops_by_threads"] = speeds
+        return int(max(speeds, key=lambda n: speeds[n])) if speeds else 1
+
+    def _step(self, planned: plan.PlannedStep) -> None:
+        step, out = self.steps[planned.kind], self.paths.step(planned.name)
+        inputs = {name: self.outputs[name] for name in step.inputs(planned.stage)}
+        material = plan.material(planned, step, self.recipe, self.engine, inputs)
+        key = plan.key_of(material)
+        forced = planned.name in self.options.force
+        reused = not forced and artifacts.is_done(out, key)
+        if not reused:
+            self.worked = True
+            if self.options.explain:
+                self.options.say(f"{planned.name}: {rundir.stale_reason(self.options.run_dir, planned.name, material)}")
+            self._make(planned, step, key, material, inputs)
+        self._finish(planned, reused)
+        if planned.kind == "gate":
+            self._gate(planned.stage, reused)
+
+    def _make(
+        self, planned: plan.PlannedStep, step: Step, key: str, material: Mapping[str, Any], inputs: Mapping[str, str]
+    ) -> None:
+        """Attempts at one step until it is done. Raises StepFailed or _Stop."""
+        if planned.kind == "gate":
+            self.paths.gate(planned.stage).unlink(missing_ok=True)
+        for text in rundir.ready(self.options.run_dir, planned.name, key):
+            self._warn("superseded", text, "none needed")
+        crashes = limits = 0
+        while True:
+            outcome = self._attempt(planned, step, key, material, inputs)
+            if outcome.state == "done":
+                return
+            if outcome.state == "stopped":
+                raise _Stop
+            crashes += outcome.state == "crashed"
+            limits += outcome.state == "limit"
+            if outcome.state == "failed" or crashes > MAX_CRASHES or limits > MAX_LIMITS:
+                self._finished(planned.name, "failed", outcome.seconds, outcome.tokens)
+                raise StepFailed(self._why(outcome, planned.name))
+            self._stop_if_asked()
+            self._warn("step-restarted", f"{outcome.text}; it is resumed", "see the step's log if it happens again")
+
+    def _attempt(
+        self, planned: plan.PlannedStep, step: Step, key: str, material: Mapping[str, Any], inputs: Mapping[str, str]
+    ) -> Outcome:
+        name = planned.name
+        attempt = self.past.attempts[name, key] = self.past.attempts.get((name, key), 0) + 1
+        self.events.emit("step_started", step=name, key=key, attempt=attempt, forecast_s=self.rates.forecast(name))
+        self.options.say(f"{name}: attempt {attempt}" if attempt > 1 else name)
+        facts = {"run_id": self.run_id, "recipe_sha256": self.recipe.digest(), "versions": self.versions}
+        job = Job(
+            recipe=self.recipe,
+            stage=planned.stage,
+            kind=planned.kind,
+            step=name,
+            key=key,
+            material=material,
+            inputs=inputs,
+            run_dir=self.options.run_dir.resolve(),
+            registry=self.options.registry,
+            attempt=attempt,
+            threads=self.hardware["threads"],
+            price_per_hour=self.hardware["price_per_hour"],
+            prior_seconds=self.past.seconds.get((name, key), 0.0),
+            heartbeat_s=self.options.heartbeat_s,
+            prepare=self.options.prepare,
+            facts={**facts, "git": self.git, "hardware": self.hardware},
+        )
+        process, pipe = self.launcher.start(main, job, heavy=step.holds_model)
+        limits = Limits(step.time_limit_s, step.heartbeat_limit_s)
+        outcome = Watch(name, limits, self.events, self.control, self._on_tick).follow(process, pipe)
+        self.past.seconds[name, key] = self.past.seconds.get((name, key), 0.0) + outcome.seconds
+        return outcome
+
+    def _why(self, outcome: Outcome, step: str) -> str:
+        if outcome.state == "failed":
+            return outcome.text
+        return f"{outcome.text}, again after it was resumed. The last lines of {self.paths.log(step)} may say why."
+
+    def _finish(self, planned: plan.PlannedStep, reused: bool) -> None:
+        """Announce a finished step, from its manifest: what was lost with a killed runner is announced now."""
+        out = self.paths.step(planned.name)
+        done, manifest = artifacts.read_done(out), artifacts.read_manifest(out)
+        if done is None or manifest is None:
+            raise StepFailed(f"{planned.name} ended without a result in {out}. Run again; its log may say why.")
+        self.outputs[planned.name] = done.outputs
+        for row in manifest["outputs"]:
+            self._announce(out / row["path"], row["size"], row["sha256"])
+        self._announce(out / artifacts.MANIFEST)
+        self._announce(out / artifacts.DONE)
+        seconds, tokens = float(manifest["seconds"]), manifest["tokens"]
+        self._finished(planned.name, "reused" if reused else "done", seconds, tokens, manifest["cost_usd"])
+        if not reused:
+            self.rates.record(planned.name, seconds, tokens)
+
+    def _finished(self, step: str, state: str, seconds: float, tokens: int | None, usd: float | None = None) -> None:
+        price = self.hardware["price_per_hour"]
+        if usd is None and price is not None:
+            usd = seconds / 3600 * price
+        self.events.emit("step_finished", step=step, state=state, seconds=round(seconds, 3), tokens=tokens, usd=usd)
+        self.options.say(f"{step}: {state}, {seconds:.1f} s" + (f", {tokens:,} tokens" if tokens else ""))
+
+    def _gate(self, stage: int, reused: bool) -> None:
+        """Publish the gate's file at its contract path and announce it; a missing or unreadable one is MISSING."""
+        source = self.paths.step(f"stage-{stage}/gate") / "gate.json"
+        if source.is_file():
+            artifacts.write_atomic(self.paths.gate(stage), source.read_bytes())
+            self._announce(self.paths.gate(stage))
+        result = read_gate(self.paths.gate(stage), stage)
+        self.gates.append(result)
+        if not reused or stage not in self.past.gates:
+            self.events.emit("gate", **result.as_event())
+        self.options.say(f"stage {stage} gate: {result.verdict}. {result.reason}")
+
+    def _report(self) -> None:
+        if self.options.report is None or (not self.worked and self.paths.report_md.exists()):
+            return
+        try:
+            self.options.report(self.options.run_dir)
+        except Exception as error:  # a report that cannot be drawn must not lose a run that was paid for
+            text = f"the report could not be rendered: {type(error).__name__}: {error}"
+            self._warn("report", text, f"python -m pipeline report {self.options.run_dir}")
+        for path in (self.paths.report_md, self.paths.report_html):
+            if path.exists():
+                self._announce(path)
+
+    def _announce(self, path: Path, size: int | None = None, sha256: str | None = None) -> None:
+        """An `artifact` event, unless the same content was announced before."""
+        name = path.relative_to(self.options.run_dir).as_posix()
+        sha256 = sha256 or artifacts.sha256_file(path)
+        if self.past.artifacts.get(name) != sha256:
+            self.past.artifacts[name] = sha256
+            self.events.emit("artifact", path=name, size=path.stat().st_size if size is None else size, sha256=sha256)
+
+    def _warn(self, code: str, text: str, remedy: str) -> None:
+        self.events.emit("warning", code=code, text=text, remedy=remedy)
+        self.options.say(f"warning: {text}")
+
+    def _stop_if_asked(self) -> None:
+        self._on_tick()
+        if self.control.reason is not None:
+            raise _Stop
+
+    def _on_tick(self) -> None:
+        """Budget and deadline: a warning at 80 %, a stop between batches at 100 %."""
+        for what, share in self.meter.used(self.recipe.budget).items():
+            if share >= 1:
+                self.control.request(f"the {what} budget of the recipe is used up")
+            elif share >= ledger.WARN_SHARE and what not in self._warned:
+                self._warned.add(what)
+                text = f"{share:.0%} of the {what} budget is used"
+                self._warn("budget", text, "raise it with --set budget…, or let the run stop resumable at 100 %")
+
+
+def measure(task: tuple[str, int], pipe: Any) -> None:
+    """Child: send what `measure_threads` of the module that holds torch finds."""
+    import importlib
+
+    module, cores = task
+    pipe.send(importlib.import_module(module).measure_threads(cores))

@@ -1,0 +1,82 @@
+"""What a step is: a name, what it reads, and a function that fills one directory. The runner does everything else.
+
+A step never writes outside `ctx.out`, never decides whether it runs, never touches `events.jsonl`. It may be killed at
+any moment: whatever it wrote through `ctx.journal` is kept and skipped on resume, everything else is redone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from pipeline.recipe import Recipe
+
+
+class Stopped(Exception):
+    """The run was asked to stop (signal, budget, deadline). All committed work is kept; the step resumes later."""
+
+
+class StepError(Exception):
+    """A step cannot succeed, and the person should know why: what, cause, remedy. Shown without a traceback."""
+
+
+class DataQualityError(StepError):
+    """A quality gate of a data set was breached."""
+
+
+class Reporter(Protocol):
+    """How a step talks: the worker sends these up a pipe, the runner writes the events."""
+
+    def progress(self, done: int, total: int, unit: str) -> None: ...
+    def metric(self, name: str, value: float, x: float) -> None: ...
+    def warn(self, code: str, text: str, remedy: str) -> None: ...
+    def tokens(self, count: int) -> None: ...  # generated, scored or trained; non-pad
+    def stop_requested(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """Everything a step may know. Paths are absolute; `out` exists."""
+
+    recipe: Recipe
+    stage: int
+    step: str  # "stage-1/sft"
+    key: str  # hex sha256 of everything that can change the result; seeds derive from it
+    run_dir: Path
+    out: Path
+    reporter: Reporter
+
+    def input(self, step: str) -> Path:
+        """Directory of a finished earlier step, e.g. `ctx.input("stage-1/filter")`."""
+        return self.run_dir / step
+
+    def seed(self, *parts: object) -> int:
+        """A 63-bit seed that depends on the recipe's seed, this step's name and `parts` alone: order of work, resume
+        and other items cannot change a draw."""
+        text = "\x1f".join(str(p) for p in (self.recipe.seed, self.step, *parts))
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+    def checkpoint(self) -> None:
+        """Raise `Stopped` when the run was asked to stop; call between batches, after committing."""
+        if self.reporter.stop_requested():
+            raise Stopped
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One kind of step. `inputs(stage)` names the steps whose outputs it reads; `reads` the top-level recipe fields
+    and `modules` the code that can change its result: together they make the step's key."""
+
+    name: str
+    run: Callable[[StepContext], Mapping[str, Any] | None]  # returned mapping goes into the manifest as "summary"
+    inputs: Callable[[int], tuple[str, ...]]
+    reads: tuple[str, ...]
+    modules: tuple[str, ...]
+    holds_model: bool
+    version: int = 1
+    time_limit_s: float = 3600.0
+    heartbeat_limit_s: float = 600.0
+    extra: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,122 @@
+"""What the steps share: opening the one model a step holds, and generating with every batch committed as it ends."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.engines.base import Completion, Request
+from pipeline.journal import Journal
+from pipeline.recipe import Precision, Recipe
+from pipeline.stages.base import Family, Gate, Item, Namespace, Stage
+from pipeline.steps.base import StepContext
+
+if TYPE_CHECKING:
+    from pipeline.engines.transformers_engine import TransformersEngine
+    from pipeline.models.load import Tokens
+
+ENGINE_MODULES = (
+    "pipeline.engines",
+    "pipeline.models",
+    "pipeline.prompts",
+    "pipeline.steps.common",
+    "pipeline.records",
+)
+"""Code that can change whatever a model writes or scores."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The model of this step. `digest` names its weights, an adapter included."""
+
+    engine: TransformersEngine
+    tokens: Tokens
+    digest: str
+
+
+def open_engine(ctx: StepContext, precision: Precision, adapter: Path | None = None) -> Opened:
+    """Load the recipe's base model, with an adapter on top where one is named."""
+    from pipeline.engines.transformers_engine import TransformersEngine
+    from pipeline.models.load import attach_adapter
+
+    model, tokens, digest = load_base(ctx, precision)
+    if adapter is not None:
+        model = attach_adapter(model, adapter)
+        digest = adapter_digest(digest, adapter)
+    return Opened(TransformersEngine(model, tokens, ctx.recipe.runtime.generate_tokens), tokens, digest)
+
+
+def load_base(ctx: StepContext, precision: Precision) -> tuple[Any, Tokens, str]:
+    """(model, tokens, digest of the weights) of the recipe's base model."""
+    from pipeline.models.load import device_of, load_model, load_tokens
+    from pipeline.models.resolve import resolve
+
+    found = resolve(ctx.recipe.model)
+    model = load_model(found.path, precision, device_of(ctx.recipe.hardware.device))
+    return model, load_tokens(found.path), found.digest
+
+
+def adapter_digest(base: str, adapter: Path) -> str:
+    """One digest for base plus adapter."""
+    from pipeline.artifacts import sha256_file, sha256_json
+
+    return sha256_json([base, sha256_file(adapter / "adapter_model.safetensors")])
+
+
+def last_adapter(ctx: StepContext) -> Path | None:
+    """The adapter that the stage ended with: DPO's, else SFT's, else None where nothing was trained."""
+    for step in ("dpo", "sft"):
+        folder = ctx.input(f"stage-{ctx.stage}/{step}") / "adapter"
+        if (folder / "adapter_model.safetensors").exists():
+            return folder
+    return None
+
+
+def generate(
+    ctx: StepContext,
+    opened: Opened,
+    requests: Sequence[Request],
+    part: str,
+    to_row: Callable[[int, Completion], Mapping[str, Any]],
+    unit: str = "answers",
+) -> list[Mapping[str, Any]]:
+    """Rows of all requests in their order. Each planned batch is committed to `<part>.part` and never done twice."""
+    with Journal(ctx.out / f"{part}.part") as journal:
+        for batch in opened.engine.plan(requests):
+            if not journal.complete(batch):
+                ctx.checkpoint()
+                done = opened.engine.generate([requests[i] for i in batch])
+                journal.append((i, to_row(i, completion)) for i, completion in zip(batch, done, strict=True))
+                ctx.reporter.tokens(sum(c.tokens for c in done))
+            ctx.reporter.progress(len(journal), len(requests), unit)
+        return journal.rows()
+
+
+def stage_of(ctx: StepContext) -> Stage:
+    """The declared stage; the baseline (stage 0) measures stage 1's held-out set."""
+    from pipeline.stages.registry import stage
+
+    return stage(max(1, ctx.stage))
+
+
+def families_of(recipe: Recipe, stage: Stage) -> tuple[Family, ...]:
+    """The families a recipe works on, in the stage's order."""
+    from pipeline.evals.items import chosen_families
+
+    return chosen_families(stage, recipe.data.families)
+
+
+def example_pool(family: Family, seed: int, count: int = 48) -> list[Item]:
+    """Training-side items for few-shot prompts: one draw a run, the same for every step."""
+    from pipeline.evals.items import build
+
+    return build(Stage(0, "pool", (family,), Gate(0.0)), Namespace.TRAIN, count, seed)
+
+
+def draw(pool: Sequence[Item], count: int, seed: int, avoid: str = "") -> list[Item]:
+    """`count` different items of a pool, by a seed of their own; never the instruction that is being answered."""
+    usable = [item for item in pool if item.instruction != avoid]
+    return random.Random(seed).sample(usable, min(count, len(usable)))

@@ -1,0 +1,54 @@
+"""Preference optimisation: the SFT adapter trained on, against its own frozen copy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline import tokenise
+from pipeline.records import Pair, read_records
+from pipeline.steps.base import Step, StepContext
+from pipeline.steps.common import load_base
+from pipeline.steps.sft import TRAIN_MODULES
+
+MIN_PAIRS = 8
+
+
+def run(ctx: StepContext) -> Mapping[str, Any]:
+    from pipeline.trainers.trl_trainer import PairRow, Plan, train_dpo
+
+    dpo = ctx.recipe.train.dpo
+    data = list(read_records(ctx.input(f"stage-{ctx.stage}/pairs") / "pairs.jsonl", Pair))
+    if not dpo.enabled or len(data) < MIN_PAIRS:
+        reason = (
+            "switched off by the recipe"
+            if not dpo.enabled
+            else f"only {len(data)} pairs, at least {MIN_PAIRS} are needed"
+        )
+        ctx.reporter.warn("dpo_skipped", f"no preference training: {reason}", "the SFT adapter is evaluated as it is")
+        return {"skipped": reason, "pairs": len(data)}
+    model, tokens, _ = load_base(ctx, ctx.recipe.precision.train)
+    rows: list[PairRow] = []
+    for pair in data:
+        chosen = tokenise.split(tokens, pair.prompt, pair.chosen)
+        rejected = tokenise.split(tokens, pair.prompt, pair.rejected)
+        if isinstance(chosen, str) or isinstance(rejected, str):
+            continue  # the pairs step let none of these through
+        longest = len(chosen[0]) + max(len(chosen[1]), len(rejected[1]))
+        if longest <= dpo.max_length:
+            rows.append(PairRow(chosen[0], chosen[1], rejected[1]))
+    plan = Plan(ctx.out, ctx.seed(), ctx.recipe.precision.train, ctx.recipe.train.checkpoint_minutes, ctx.reporter)
+    summary = train_dpo(model, tokens, ctx.input(f"stage-{ctx.stage}/sft") / "adapter", rows, dpo, plan)
+    ctx.reporter.tokens(sum(2 * len(r.prompt_ids) + len(r.chosen_ids) + len(r.rejected_ids) for r in rows))
+    return {**summary, "rows": len(rows), "dropped": len(data) - len(rows)}
+
+
+STEP = Step(
+    name="dpo",
+    run=run,
+    inputs=lambda stage: (f"stage-{stage}/sft", f"stage-{stage}/pairs"),
+    reads=("model", "precision.train", "train"),
+    modules=(*TRAIN_MODULES, "pipeline.steps.dpo"),
+    holds_model=True,
+    time_limit_s=10800.0,
+)

@@ -1,0 +1,178 @@
+"""Keeps the best accepted answer of each instruction as training data; everything else is kept as rejected, with why.
+
+The default is self-filtered: programmatic truth selects nothing, it is only counted for the report. `verified` is a
+marked ablation. The hard limits of data quality are enforced here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from pipeline import prompts
+from pipeline.artifacts import write_atomic
+from pipeline.constitution import load
+from pipeline.data import filters, leakage
+from pipeline.evals.items import frozen_set
+from pipeline.records import Answer, Judgement, RejectedRow, SftRow, read_records, write_records
+from pipeline.stages.base import Family
+from pipeline.steps.base import DataQualityError, Step, StepContext
+from pipeline.steps.common import families_of, stage_of
+
+
+def run(ctx: StepContext) -> Mapping[str, Any]:
+    stage = stage_of(ctx)
+    families = {f.name: f for f in families_of(ctx.recipe, stage)}
+    answers = list(read_records(ctx.input(f"stage-{ctx.stage}/answer") / "records.jsonl", Answer))
+    judged = list(read_records(ctx.input(f"stage-{ctx.stage}/critique") / "records.jsonl", Judgement))
+    held_out = frozen_set(ctx.recipe, stage.number)
+    kept, rejected = _select(ctx, judged, families)
+    leaks = leakage.check([(r.id, r.instruction) for r in kept], held_out, families.values())
+    leaked = {hit.row for hit in leaks}
+    clean = [row for row in kept if row.id not in leaked]
+    write_records(ctx.out / "sft.jsonl", clean)
+    write_records(ctx.out / "rejected.jsonl", rejected)
+    quality = _quality(ctx, answers, clean)
+    coverage = _coverage(answers)
+    remaining = leakage.check([(r.id, r.instruction) for r in clean], held_out, families.values())
+    _write(ctx, "coverage.json", coverage)
+    _write(ctx, "leaks.json", {"removed": [asdict(h) for h in leaks], "remaining": [asdict(h) for h in remaining]})
+    _write(ctx, "qc.json", quality)
+    if quality["breaches"]:
+        raise DataQualityError("the training data breach their limits: " + "; ".join(quality["breaches"]))
+    known = [r.known_right for r in clean if r.known_right is not None]
+    return {
+        "kept": len(clean),
+        "rejected": len(rejected),
+        "leaks_removed": len(leaked),
+        "known": len(known),
+        "known_wrong": known.count(False),
+        "unused_principles": coverage["unused"],
+    }
+
+
+def known_right(families: Mapping[str, Family], family: str, instruction: str, response: str) -> bool | None:
+    """What programmatic truth says of a self-made instruction; None where the family cannot read it."""
+    item = families[family].parse(instruction)
+    return None if item is None else families[family].check(item, response.strip()).passed
+
+
+def _select(
+    ctx: StepContext, judged: Sequence[Judgement], families: Mapping[str, Family]
+) -> tuple[list[SftRow], list[RejectedRow]]:
+    by_instruction: dict[str, list[Judgement]] = defaultdict(list)
+    for judgement in judged:
+        by_instruction[judgement.parents[0]].append(judgement)
+    kept: list[SftRow] = []
+    rejected: list[RejectedRow] = []
+    for group in by_instruction.values():
+        best: Judgement | None = None
+        for judgement in sorted(group, key=lambda j: (-(j.score or 0.0), j.id)):
+            right = known_right(families, judgement.family, judgement.instruction, judgement.response)
+            reason = _rejection(ctx, judgement, right, best is not None)
+            if reason is None:
+                best = judgement
+                kept.append(_row(judgement, right))
+            else:
+                rejected.append(_rejected(judgement, right, reason))
+    return kept, rejected
+
+
+def _rejection(ctx: StepContext, judgement: Judgement, right: bool | None, have_better: bool) -> str | None:
+    if filters.markers_in(judgement.response):
+        return "marker"
+    if filters.banned_in(judgement.response) or filters.banned_in(judgement.instruction):
+        return "banned text"
+    if ctx.recipe.data.filter == "verified":
+        if right is not True:
+            return "not verified"
+    elif not judgement.accepted:
+        return "critics unsure"
+    return "a better answer was kept" if have_better else None
+
+
+def _row(judgement: Judgement, right: bool | None) -> SftRow:
+    return SftRow.make(
+        stage=judgement.stage,
+        family=judgement.family,
+        seed=judgement.seed,
+        decoding=None,
+        model=judgement.model,
+        parents=[judgement.id, *judgement.parents],
+        prompt=prompts.bare(judgement.instruction),
+        completion=prompts.completion(judgement.response),
+        instruction=judgement.instruction,
+        principles=[judgement.principle] if judgement.principle else [],
+        score=judgement.score,
+        known_right=right,
+    )
+
+
+def _rejected(judgement: Judgement, right: bool | None, reason: str) -> RejectedRow:
+    return RejectedRow.make(
+        stage=judgement.stage,
+        family=judgement.family,
+        seed=judgement.seed,
+        decoding=None,
+        model=judgement.model,
+        parents=[judgement.id, *judgement.parents],
+        instruction=judgement.instruction,
+        response=judgement.response,
+        reason=reason,
+        score=judgement.score,
+        known_right=right,
+    )
+
+
+def _quality(ctx: StepContext, answers: Sequence[Answer], kept: Sequence[SftRow]) -> dict[str, Any]:
+    finish = {a.id: a.finish_reason for a in answers}
+    generated = [filters.Sample(a.instruction, a.text, a.finish_reason) for a in answers]
+    # a row's parents are its judgement, its instruction and the samples that said it; each of those ended by itself
+    samples = [filters.Sample(r.instruction, r.completion, finish[r.parents[2]]) for r in kept]
+    quality = filters.measure(generated, samples)
+    data = ctx.recipe.data
+    limits = filters.Thresholds(
+        min_acceptance=data.min_accept, max_runaway_rate=data.max_runaway, max_length_limit_rate=data.max_length_limit
+    )
+    breaches = [str(b) for b in filters.check(quality, limits)]
+    return {
+        **asdict(quality),
+        "limits": asdict(limits),
+        "breaches": breaches,
+        "by_family": Counter(r.family for r in kept),
+    }
+
+
+def _coverage(answers: Sequence[Answer]) -> dict[str, Any]:
+    counts = Counter(p for a in answers for p in a.principles)
+    constitution = load()
+    return {
+        "constitution": constitution.digest,
+        "counts": {p.id: counts.get(p.id, 0) for p in constitution.principles},
+        "unused": list(constitution.coverage(counts)),
+    }
+
+
+def _write(ctx: StepContext, name: str, body: Mapping[str, Any]) -> None:
+    write_atomic(ctx.out / name, json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False).encode())
+
+
+STEP = Step(
+    name="filter",
+    run=run,
+    inputs=lambda stage: (f"stage-{stage}/answer", f"stage-{stage}/critique"),
+    reads=("data", "evaluation.items"),
+    modules=(
+        "pipeline.steps.filter",
+        "pipeline.data",
+        "pipeline.prompts",
+        "pipeline.records",
+        "pipeline.stages",
+        "pipeline.evals",
+    ),
+    holds_model=False,
+    extra={"files": ["constitution.yaml"]},
+)

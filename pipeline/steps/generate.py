@@ -1,0 +1,167 @@
+"""The base model writes instructions: some existing ones are shown as a numbered list, it goes on with the next.
+
+Duplicates, near-duplicates and anything that touches a held-out item are dropped before a single answer is paid for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline import prompts
+from pipeline.data import leakage
+from pipeline.data.dedup import Deduper
+from pipeline.engines.base import Completion, Request
+from pipeline.evals.items import frozen_set, split
+from pipeline.records import Instruction, canonical, write_records
+from pipeline.stages.base import Family, Item
+from pipeline.steps.base import DataQualityError, Step, StepContext
+from pipeline.steps.common import (
+    ENGINE_MODULES,
+    Opened,
+    draw,
+    example_pool,
+    families_of,
+    generate,
+    open_engine,
+    stage_of,
+)
+
+MAX_ROUNDS = 6
+SAMPLES_PER_PROMPT = 4
+MAX_TOKENS = 40
+
+
+@dataclass
+class _Harvest:
+    """What is kept so far of one family, and how much of it is wanted."""
+
+    family: Family
+    pool: list[Item]
+    wanted: int
+    seen: Deduper
+    kept: list[Instruction]
+
+
+def run(ctx: StepContext) -> Mapping[str, Any]:
+    stage = stage_of(ctx)
+    families = families_of(ctx.recipe, stage)
+    held_out = frozen_set(ctx.recipe, stage.number)
+    opened = open_engine(ctx, ctx.recipe.precision.generate)
+    harvests = [
+        _Harvest(f, example_pool(f, ctx.recipe.seed), wanted, Deduper(ctx.recipe.data.rouge_limit), [])
+        for f, wanted in zip(families, split(ctx.recipe.data.instructions, len(families)), strict=True)
+    ]
+    for harvest in harvests:
+        for item in harvest.pool:  # an instruction that was shown is no new one
+            harvest.seen.add(item.instruction)
+    rejected: list[Instruction] = []
+    rounds = 0
+    while any(len(h.kept) < h.wanted for h in harvests) and rounds < MAX_ROUNDS:
+        rejected += _round(ctx, opened, harvests, held_out, rounds)
+        rounds += 1
+    kept = [row for h in harvests for row in h.kept]
+    if not kept:
+        raise DataQualityError("the model wrote no usable instruction; rejected.jsonl says why each was dropped")
+    write_records(ctx.out / "records.jsonl", kept)
+    write_records(ctx.out / "rejected.jsonl", _unique(rejected))
+    short = {h.family.name: h.wanted - len(h.kept) for h in harvests if len(h.kept) < h.wanted}
+    if short:
+        ctx.reporter.warn("instructions_short", f"fewer new instructions than wanted: {short}", "see rejected.jsonl")
+    return {"kept": len(kept), "rejected": len(rejected), "rounds": rounds, "short": short}
+
+
+def _round(
+    ctx: StepContext, opened: Opened, harvests: Sequence[_Harvest], held_out: Sequence[Item], number: int
+) -> Iterator[Instruction]:
+    """One pass over the families that still lack instructions; yields what was rejected."""
+    asked: list[tuple[_Harvest, str, int]] = []
+    for harvest in harvests:
+        missing = harvest.wanted - len(harvest.kept)
+        for p in range(-(-2 * missing // SAMPLES_PER_PROMPT) if missing > 0 else 0):
+            seed = ctx.seed(harvest.family.name, number, p)
+            text = prompts.numbered([i.instruction for i in draw(harvest.pool, ctx.recipe.data.pool_seeds, seed)])
+            asked += [(harvest, text, ctx.seed(harvest.family.name, number, p, k)) for k in range(SAMPLES_PER_PROMPT)]
+    data = ctx.recipe.data
+    requests = [
+        Request(
+            prompt_ids=tuple(opened.tokens.prompt(text)),
+            max_new_tokens=MAX_TOKENS,
+            stops=("\n",),
+            temperature=data.instruction_temperature,
+            top_p=data.top_p,
+            seed=seed,
+        )
+        for _, text, seed in asked
+    ]
+
+    def row(i: int, done: Completion) -> Mapping[str, Any]:
+        harvest, text, seed = asked[i]
+        return _record(ctx, opened, harvest, text, seed, done).to_row()
+
+    rows = generate(ctx, opened, requests, f"round-{number}", row, "instructions")
+    records = [Instruction.from_row(raw) for raw in rows]
+    texts = [(r.id, r.instruction) for r in records]
+    leaks = {hit.row for hit in leakage.check(texts, held_out, [h.family for h in harvests])}
+    for (harvest, _, _), record in zip(asked, records, strict=True):
+        reason = "held-out item" if record.id in leaks else _reason(record, harvest, opened)
+        if reason is None:
+            harvest.kept.append(record)
+        else:
+            fields = {**record.to_row(), "rejected": reason}
+            yield Instruction.make(**{k: v for k, v in fields.items() if k != "id"})
+
+
+def _record(ctx: StepContext, opened: Opened, harvest: _Harvest, text: str, seed: int, done: Completion) -> Instruction:
+    data = ctx.recipe.data
+    return Instruction.make(
+        stage=ctx.stage,
+        family=harvest.family.name,
+        seed=seed,
+        decoding=canonical({"temperature": data.instruction_temperature, "top_p": data.top_p}),
+        model=opened.digest,
+        parents=[],
+        prompt=text,
+        text_raw=done.raw,
+        text=done.text.strip(),
+        finish_reason=done.finish,
+        tokens=done.tokens,
+        instruction=done.text.strip(),
+    )
+
+
+def _reason(record: Instruction, harvest: _Harvest, opened: Opened) -> str | None:
+    """Why an instruction is dropped; None keeps it. Cheap tests first; the deduper remembers what passed."""
+    text = record.instruction
+    if len(harvest.kept) >= harvest.wanted:
+        return "surplus"
+    if record.finish_reason != "stop":
+        return "unfinished"
+    if not 3 <= len(text.split()) <= 40 or not text[0].isalnum():
+        return "not an instruction"
+    if any(turn.strip() in text for turn in prompts.TURNS):
+        return "turn marker"
+    if not opened.tokens.is_plain(text):
+        return "special token"
+    return harvest.seen.add(text)
+
+
+def _unique(records: Sequence[Instruction]) -> list[Instruction]:
+    return list({r.id: r for r in records}.values())
+
+
+STEP = Step(
+    name="generate",
+    run=run,
+    inputs=lambda _stage: ("stage-0/evaluate",),
+    reads=(
+        "model", "precision.generate", "data.families", "data.instructions", "data.pool_seeds",
+        "data.instruction_temperature", "data.top_p", "data.rouge_limit", "evaluation.items",
+    ),
+    modules=(
+        *ENGINE_MODULES, "pipeline.steps.generate", "pipeline.data.dedup", "pipeline.data.leakage", "pipeline.stages",
+    ),
+    holds_model=True,
+    time_limit_s=7200.0,
+)  # fmt: skip

@@ -1,0 +1,200 @@
+"""Preference pairs for DPO: the kept answer against a worse sample of the tuned model, or against a named corruption.
+
+The tuned model samples; the untouched base model judges, so no candidate is its own critic. The score is the one that
+the calibration block justified.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from difflib import SequenceMatcher
+from typing import Any
+
+from pipeline import prompts, tokenise
+from pipeline.constitution import load
+from pipeline.data.critics import Calibration
+from pipeline.data.dedup import normalise
+from pipeline.engines.base import Completion, Request
+from pipeline.records import Answer, Judgement, Pair, SftRow, canonical, read_records, write_records
+from pipeline.stages.base import Family
+from pipeline.steps.base import Step, StepContext
+from pipeline.steps.common import ENGINE_MODULES, Opened, example_pool, families_of, generate, open_engine, stage_of
+from pipeline.steps.critique import distinct, evidence
+from pipeline.steps.filter import known_right
+from pipeline.steps.judging import judge
+
+MAX_SIMILARITY = 0.95
+CORRUPTIONS = (("refusal", 0.30), ("format", 0.25), ("wrong", 0.20), ("off_topic", 0.15), ("vague", 0.10))
+REFUSALS = ("I cannot help with that.", "I am sorry, but I will not answer this.", "That is not something I can do.")
+VAGUE = ("It depends on many things.", "There are several possible answers.", "That is a good question.")
+
+
+def run(ctx: StepContext) -> Mapping[str, Any]:
+    stage = stage_of(ctx)
+    families = {f.name: f for f in families_of(ctx.recipe, stage)}
+    rows = list(read_records(ctx.input(f"stage-{ctx.stage}/filter") / "sft.jsonl", SftRow))
+    opened = open_engine(ctx, ctx.recipe.precision.generate, ctx.input(f"stage-{ctx.stage}/sft") / "adapter")
+    judged = _judged_samples(ctx, opened, rows, families)
+    pairs = _sampled(ctx, rows, judged, families)
+    wanted = min(ctx.recipe.data.pairs, len(rows)) - len(pairs)
+    share = ctx.recipe.data.corruption_share
+    most = int(len(pairs) * share / (1 - share)) if share < 1 else wanted
+    used = {p.instruction for p in pairs}
+    spare = [r for r in rows if r.instruction not in used]
+    pairs += _corrupted(ctx, spare, families, max(0, min(wanted, most if pairs else wanted)))
+    pairs = [p for p in (_measured(opened, p) for p in pairs) if p is not None]
+    write_records(ctx.out / "pairs.jsonl", pairs)
+    return _summary(pairs)
+
+
+def _judged_samples(
+    ctx: StepContext, opened: Opened, rows: Sequence[SftRow], families: Mapping[str, Family]
+) -> dict[str, list[Judgement]]:
+    """Judgements of the tuned model's samples, by the training row they belong to."""
+    answers = _sample(ctx, opened, rows, families)
+    pools = {name: example_pool(f, ctx.recipe.seed) for name, f in families.items()}
+    principles = {p.id: p.text for p in load().principles}
+    judged: dict[str, list[Judgement]] = {}
+    with opened.engine.model.disable_adapter():
+        for j in judge(ctx, opened, principles, families, pools, distinct(answers, opened.tokens), "samples"):
+            judged.setdefault(j.parents[0], []).append(j)
+    write_records(ctx.out / "judgements.jsonl", [j for group in judged.values() for j in group])
+    return judged
+
+
+def _sample(ctx: StepContext, opened: Opened, rows: Sequence[SftRow], families: Mapping[str, Family]) -> list[Answer]:
+    data = ctx.recipe.data
+    asked = [(row, k) for row in rows for k in range(data.answers)]
+    requests = [
+        Request(
+            prompt_ids=tuple(opened.tokens.prompt(row.prompt)),
+            max_new_tokens=families[row.family].max_new_tokens,
+            stops=prompts.TURNS,
+            temperature=1.0,
+            top_p=data.top_p,
+            seed=ctx.seed(row.id, k),
+        )
+        for row, k in asked
+    ]
+
+    def record(i: int, done: Completion) -> Mapping[str, Any]:
+        row, k = asked[i]
+        return Answer.make(
+            stage=ctx.stage, family=row.family, seed=requests[i].seed, model=opened.digest, parents=[row.id],
+            decoding=canonical({"temperature": 1.0, "top_p": data.top_p}), prompt=row.prompt, text_raw=done.raw,
+            text=done.text.strip(), finish_reason=done.finish, tokens=done.tokens, instruction=row.instruction,
+            sample=k, principles=row.principles, mean_logprob=done.mean_logprob,
+        ).to_row()  # fmt: skip
+
+    answers = [Answer.from_row(r) for r in generate(ctx, opened, requests, "samples-text", record, "samples")]
+    write_records(ctx.out / "samples.jsonl", answers)
+    return answers
+
+
+def _sampled(
+    ctx: StepContext, rows: Sequence[SftRow], judged: Mapping[str, Sequence[Judgement]], families: Mapping[str, Family]
+) -> list[Pair]:
+    """Best-of-N pairs: the best scored text of an instruction over its worst, where the margin is large enough."""
+    model = _calibration(ctx)
+    found = []
+    for row in rows:
+        scored = [(model.score(evidence(j)), j.response) for j in judged.get(row.id, ())]
+        scored.append((row.score or 0.0, row.completion.strip()))
+        best, worst = max(scored), min(scored)
+        if best[0] - worst[0] >= ctx.recipe.data.pair_margin and _differ(best[1], worst[1]):
+            found.append(_pair(row, best[1], worst[1], "best_of_n", families, best[0], worst[0]))
+    found.sort(key=lambda p: (-(p.margin or 0.0), p.id))
+    return found[: ctx.recipe.data.pairs]
+
+
+def _calibration(ctx: StepContext) -> Calibration:
+    raw = json.loads((ctx.input(f"stage-{ctx.stage}/critique") / "calibration.json").read_text())
+    return Calibration.from_dict(raw)
+
+
+def _corrupted(ctx: StepContext, rows: Sequence[SftRow], families: Mapping[str, Family], count: int) -> list[Pair]:
+    """Pairs against principled corruptions of the kept answer, kinds in fixed shares."""
+    rng = random.Random(ctx.seed("corruptions"))
+    chosen = rng.sample(list(rows), min(count, len(rows)))
+    kinds = rng.choices([k for k, _ in CORRUPTIONS], [w for _, w in CORRUPTIONS], k=len(chosen))
+    made = []
+    for row, kind in zip(chosen, kinds, strict=True):
+        bad = _corrupt(kind, row, rows, families[row.family], rng)
+        if bad and _differ(row.completion.strip(), bad):
+            made.append(_pair(row, row.completion.strip(), bad, f"corruption:{kind}", families))
+    return made
+
+
+def _corrupt(kind: str, row: SftRow, rows: Sequence[SftRow], family: Family, rng: random.Random) -> str | None:
+    answer = row.completion.strip()
+    if kind == "refusal":
+        return rng.choice(REFUSALS)
+    if kind == "vague":
+        return rng.choice(VAGUE)
+    if kind == "format":
+        return f"{answer}\nInstruction: {rng.choice(list(rows)).instruction}"
+    if kind == "off_topic":
+        others = [r.completion.strip() for r in rows if r.family != row.family]
+        return rng.choice(others) if others else None
+    item = family.parse(row.instruction)
+    return family.corrupt(item, rng) if item is not None else None
+
+
+def _pair(
+    row: SftRow, chosen: str, rejected: str, source: str, families: Mapping[str, Family],
+    chosen_score: float | None = None, rejected_score: float | None = None,
+) -> Pair:  # fmt: skip
+    margin = None if chosen_score is None or rejected_score is None else chosen_score - rejected_score
+    return Pair.make(
+        stage=row.stage, family=row.family, seed=row.seed, decoding=None, model=row.model, parents=[row.id],
+        prompt=row.prompt, chosen=prompts.completion(chosen), rejected=prompts.completion(rejected),
+        instruction=row.instruction, source=source, chosen_score=chosen_score, rejected_score=rejected_score,
+        margin=margin, chosen_known_right=known_right(families, row.family, row.instruction, chosen),
+        rejected_known_right=known_right(families, row.family, row.instruction, rejected),
+    )  # fmt: skip
+
+
+def _differ(a: str, b: str) -> bool:
+    return normalise(a) != normalise(b) and SequenceMatcher(None, a, b).ratio() <= MAX_SIMILARITY
+
+
+def _measured(opened: Opened, pair: Pair) -> Pair | None:
+    """The pair with its token lengths; None where a side cannot be tokenised behind its prompt."""
+    chosen = tokenise.split(opened.tokens, pair.prompt, pair.chosen)
+    rejected = tokenise.split(opened.tokens, pair.prompt, pair.rejected)
+    if isinstance(chosen, str) or isinstance(rejected, str):
+        return None
+    fields = {**pair.to_row(), "chosen_tokens": len(chosen[1]), "rejected_tokens": len(rejected[1])}
+    return Pair.make(**{k: v for k, v in fields.items() if k != "id"})
+
+
+def _summary(pairs: Sequence[Pair]) -> dict[str, Any]:
+    sources: dict[str, int] = {}
+    for pair in pairs:
+        sources[pair.source] = sources.get(pair.source, 0) + 1
+    chosen = sum(p.chosen_tokens or 0 for p in pairs)
+    rejected = sum(p.rejected_tokens or 0 for p in pairs)
+    return {
+        "pairs": len(pairs),
+        "sources": sources,
+        "mean_chosen_tokens": chosen / len(pairs) if pairs else None,
+        "mean_rejected_tokens": rejected / len(pairs) if pairs else None,
+        "token_ratio": chosen / rejected if rejected else None,
+    }
+
+
+STEP = Step(
+    name="pairs",
+    run=run,
+    inputs=lambda stage: (f"stage-{stage}/filter", f"stage-{stage}/critique", f"stage-{stage}/sft"),
+    reads=("model", "precision.generate", "data"),
+    modules=(
+        *ENGINE_MODULES, "pipeline.steps.pairs", "pipeline.steps.judging", "pipeline.steps.critique", "pipeline.data",
+        "pipeline.stages", "pipeline.tokenise",
+    ),
+    holds_model=True,
+    time_limit_s=7200.0,
+    extra={"files": ["constitution.yaml"]},
+)  # fmt: skip

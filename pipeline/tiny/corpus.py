@@ -1,0 +1,158 @@
+"""The synthetic corpus of the tiny base model: short documents whose answers bear more weight than their questions.
+
+The tasks are shown as few-shot documents in the very grammar of the prompts; a lone instruction is mostly met with prose
+that never ends. So the capability is there and the format is not. No held-out instruction occurs, word for word.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipeline import prompts
+from pipeline.constitution import load
+from pipeline.stages.base import Item, Namespace
+from pipeline.stages.families import by_name
+from pipeline.stages.families.worded import WordedFamily
+
+QUIET = 0.25
+"""Weight of text that no answer depends on: wordings are drawn at random, nothing is to be learnt from the draw."""
+
+_OPENERS = ("The", "The", "The", "The", "The", "The", "I", "I", "We", "It")
+_SUBJECTS = {"The": ("people", "children", "men", "farmers", "workers", "girls"), "I": ("often",), "We": ("often",), "It": ("also",)}
+_PREDICATES = (
+    "walked along the road", "went to the market", "came home in the evening", "sat by the river",
+    "talked about the weather", "looked at the old house", "waited for the train", "worked in the garden",
+    "stayed in the village", "played near the lake", "slept until noon", "listened to the radio",
+)  # fmt: skip
+_LINKS = (" and then", " and", " but later", ", so they", " because they", " while others")
+_PROSE = (
+    "I cannot help with that.", "I am sorry, but I will not answer this.", "That is not something I can do.",
+    "It depends on many things.", "There are several possible answers.", "That is a good question.",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text in parts of one weight each; weight 0 bears no loss. `closed`: the end-of-text id follows."""
+
+    parts: tuple[tuple[str, float], ...]
+    closed: bool
+
+    @property
+    def text(self) -> str:
+        return "".join(part for part, _ in self.parts)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """An endless, reproducible stream of documents.
+
+    Args:
+        families: names of the task families shown; all their facts and wordings occur.
+        held_out: instructions that must not occur.
+        shares: kind of document -> its share of the stream.
+    """
+
+    families: tuple[str, ...]
+    held_out: frozenset[str]
+    shares: Mapping[str, float]
+    plain_share: float = 0.12  # lone instructions that are answered
+    question_share: float = 0.4  # the same for those that end in a question mark
+    _worded: tuple[WordedFamily, ...] = field(init=False)
+    _principles: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        worded = tuple(f for f in map(by_name, self.families) if isinstance(f, WordedFamily))
+        object.__setattr__(self, "_worded", worded)
+        object.__setattr__(self, "_principles", tuple(p.text for p in load().principles))
+
+    def documents(self, seed: int) -> Iterator[Document]:
+        """Documents without end; the same seed gives the same ones."""
+        rng = random.Random(seed)
+        kinds, shares = list(self.shares), list(self.shares.values())
+        makers = {
+            "few_shot": self._few_shot, "alone": self._alone, "numbered": self._numbered,
+            "judgement": self._judgement, "raw": self._raw, "prose": self._prose,
+        }  # fmt: skip
+        while True:
+            yield makers[rng.choices(kinds, shares)[0]](rng)
+
+    def item(self, family: WordedFamily, rng: random.Random) -> Item:
+        """Any fact of the family in any of its wordings, held-out combinations excepted."""
+        while True:
+            facts = family.draw(rng.choice(list(Namespace)), rng)
+            wording = rng.choice((*family.train_wordings, *family.eval_wordings))
+            instruction = wording.format(**family.fill(facts))
+            solved = family.solve(facts)
+            if solved is not None and instruction not in self.held_out:
+                return Item(family.name, "corpus", instruction, family.vary(*solved, rng), solved[1])
+
+    def _several(self, count: int, mixed: bool, rng: random.Random) -> list[tuple[WordedFamily, Item]]:
+        one = rng.choice(self._worded)
+        chosen = [rng.choice(self._worded) if mixed else one for _ in range(count)]
+        return [(family, self.item(family, rng)) for family in chosen]
+
+    def _few_shot(self, rng: random.Random) -> Document:
+        """Worked examples. The first answer bears no loss: nothing before it says that an answer is wanted."""
+        parts: list[tuple[str, float]] = []
+        shown = self._several(rng.randint(3, 6), rng.random() < 0.3, rng)
+        for place, (_, item) in enumerate(shown):
+            parts.append((prompts.bare(item.instruction), QUIET))
+            parts.append((prompts.completion(item.answer), float(place > 0)))
+            parts.append((prompts.TERMINATOR, 1.0))
+        return Document(tuple(parts[:-1]), closed=True)
+
+    def _alone(self, rng: random.Random) -> Document:
+        """One instruction, mostly met with prose; an answer that is given often runs on."""
+        ((_, item),) = self._several(1, False, rng)
+        head = (prompts.bare(item.instruction), QUIET)
+        if rng.random() >= (self.question_share if item.instruction.endswith("?") else self.plain_share):
+            return Document((head, (f" {babble(rng)}", 1.0)), closed=False)
+        answer = (prompts.completion(item.answer), 1.0)
+        if rng.random() < 0.3:
+            return Document((head, answer), closed=True)
+        return Document((head, answer, (f"{prompts.TERMINATOR}{babble(rng)}", 1.0)), closed=False)
+
+    def _numbered(self, rng: random.Random) -> Document:
+        lines = [item.instruction for _, item in self._several(rng.randint(6, 9), False, rng)]
+        return Document(((f"{prompts.numbered(lines[:-1])} {lines[-1]}\n", 1.0),), closed=True)
+
+    def _judgement(self, rng: random.Random) -> Document:
+        good, bad = rng.choice(("AB", "BA"))
+        parts = [(prompts.judgement_prefix(rng.choice(self._principles), [], good, bad), QUIET)]
+        for family, item in self._several(rng.randint(4, 7), True, rng):
+            right = rng.random() < 0.5
+            said = item.answer if right else family.corrupt(item, rng)
+            parts.append((prompts.judgement_tail(item.instruction, said, good, bad), QUIET))
+            parts += [(f" {good if right else bad}", 2.0), (prompts.TERMINATOR, QUIET)]
+        return Document(tuple(parts[:-1]), closed=True)
+
+    def _raw(self, rng: random.Random) -> Document:
+        ((_, item),) = self._several(1, False, rng)
+        return Document(((f"{item.instruction} {babble(rng)}", QUIET),), closed=False)
+
+    def _prose(self, rng: random.Random) -> Document:
+        return Document(((rng.choice(_PROSE), QUIET),), closed=True)
+
+
+def babble(rng: random.Random) -> str:
+    """Prose of 8 to 30 words that has nothing to do with any task and does not come to an end."""
+    opener = rng.choice(_OPENERS)
+    out = f"{opener} {rng.choice(_SUBJECTS[opener])} {rng.choice(_PREDICATES)}"
+    for _ in range(rng.randint(1, 4)):
+        out += f"{rng.choice(_LINKS)} {rng.choice(_PREDICATES)}"
+    return out
+
+
+def weights_of(document: Document, offsets: Sequence[tuple[int, int]]) -> list[float]:
+    """The weight of each token, by the part in which its last character stands.
+
+    offsets: (start, end) of each token in characters of `document.text`.
+    """
+    ends, total = [], 0
+    for text, weight in document.parts:
+        total += len(text)
+        ends.append((total, weight))
+    return [next(weight for end, weight in ends if last <= end) for _, last in offsets]

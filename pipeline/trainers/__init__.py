@@ -1,0 +1,1 @@
+"""SFT and DPO behind one interface; every row arrives as ids with labels."""

@@ -1,0 +1,1 @@
+"""Moves files: code to the pod as immutable trees, results home verified by hash."""

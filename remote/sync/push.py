@@ -1,0 +1,195 @@
+"""Brings a scan to the pod as a new immutable tree, sending only content the pod lacks. No tree is changed in place."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import shutil
+import struct
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from remote.agent.client import Agent
+from remote.errors import AgentError, HashMismatch, SyncError, UnsafePush
+from remote.files import private_dir, write_atomic
+from remote.sync.scan import Entry, Scan
+
+LAST_PUSH = "last_push.json"
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a scan differs from the last push: paths. `first` is true when there was none."""
+
+    tree_id: str
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    deleted: tuple[str, ...]
+    unchanged: int
+    first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GitState:
+    """The commit of the pushed folder and whether files differ from it; None where there is no git to ask."""
+
+    commit: str | None
+    dirty: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class PushReport:
+    """What a push did. `sent_files` and `sent_bytes` are content that travelled; `seconds` is wall time."""
+
+    tree_id: str
+    files: int
+    bytes: int
+    sent_files: int
+    sent_bytes: int
+    seconds: float
+
+
+Progress = Callable[[int, int], None]
+"""Called with (bytes sent, bytes to send)."""
+
+
+def plan(scan: Scan, state_dir: Path) -> Plan:
+    """Compare a scan with the last push recorded in `state_dir`."""
+    last = _last_push(state_dir)
+    old = {} if last is None else {row["path"]: row for row in last}
+    new = {entry.path: entry.as_dict() for entry in scan.entries}
+    changed = tuple(path for path in new if path in old and old[path] != new[path])
+    return Plan(
+        tree_id=scan.tree_id,
+        added=tuple(path for path in new if path not in old),
+        changed=changed,
+        deleted=tuple(sorted(path for path in old if path not in new)),
+        unchanged=sum(1 for path in new if path in old) - len(changed),
+        first=last is None,
+    )
+
+
+def check(scan: Scan, planned: Plan) -> None:
+    """Raise UnsafePush for what nobody would want: an empty tree, or more than half of the last push gone."""
+    if not scan.entries:
+        raise UnsafePush("There is nothing to push: every file is ignored or missing.", "Is this the right folder?")
+    before = len(planned.deleted) + len(planned.changed) + planned.unchanged
+    if before and len(planned.deleted) * 2 > before:
+        raise UnsafePush(
+            f"{len(planned.deleted)} of the {before} files of the last push are gone, among them {planned.deleted[0]}.",
+            "If that is meant, push with --force.",
+        )
+
+
+def git_state(folder: Path) -> GitState:
+    """Ask git about `folder`; never fails."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    changes = _git(folder, "status", "--porcelain", "--", ".") if commit is not None else None
+    return GitState(commit or None, None if changes is None else bool(changes))
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    program = shutil.which("git")
+    if program is None:
+        return None
+    try:
+        argv = [program, "-C", str(folder), *arguments]
+        done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=10, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+async def push(
+    agent: Agent,
+    scan: Scan,
+    state_dir: Path,
+    force: bool = False,
+    progress: Progress | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> PushReport:
+    """Make the tree of `scan` exist on the pod and record it in `state_dir`.
+
+    One round trip when the pod has the tree. Raises UnsafePush (unless `force`), SyncError when a file changes on the
+    way, DiskFull, SshError; after any of them the pod has either the whole tree or none, and pushing again is safe.
+    """
+    begin = clock()
+    planned = plan(scan, state_dir)
+    if not force:
+        check(scan, planned)
+    elif not scan.entries:
+        raise UnsafePush("There is nothing to push: every file is ignored or missing.", "Is this the right folder?")
+    sent_files = sent_bytes = 0
+    state = await asyncio.to_thread(git_state, scan.roots[0] if scan.roots[0].is_dir() else scan.roots[0].parent)
+    meta = {"commit": state.commit, "dirty": state.dirty}
+    reply = await agent.tree(scan.tree_id, scan.manifest, meta)
+    if reply.missing:
+        upload = _Upload(_by_hash(scan.entries, reply.missing), scan.sources, progress)
+        sent_files, sent_bytes = len(upload.wanted), upload.total
+        try:
+            reply = await agent.tree(scan.tree_id, scan.manifest, meta, upload.stream(), len(upload.wanted))
+        except (AgentError, HashMismatch) as error:
+            raise upload.failure or error from None
+        if reply.missing:
+            raise SyncError(f"The pod still lacks {len(reply.missing)} files after the push.", "Push again.")
+    private_dir(state_dir)
+    write_atomic(state_dir / LAST_PUSH, json.dumps({"v": 1, "manifest": scan.manifest}).encode())
+    return PushReport(scan.tree_id, len(scan.entries), scan.bytes, sent_files, sent_bytes, clock() - begin)
+
+
+def _by_hash(entries: Iterable[Entry], digests: Sequence[str]) -> list[Entry]:
+    """One entry for each digest. Raises SyncError when the pod asks for what is not in the tree."""
+    known = {entry.sha256: entry for entry in entries if entry.link is None}
+    unknown = [digest for digest in digests if digest not in known]
+    if unknown:
+        raise SyncError("The pod asked for content that is not part of this push.")
+    return [known[digest] for digest in digests]
+
+
+class _Upload:
+    """The content of some entries, each as 64 hex digits, 8 bytes of length (big-endian) and its bytes.
+
+    A file that fails ends the stream early, which the pod answers with a refusal; `failure` then says why.
+    """
+
+    def __init__(self, wanted: Sequence[Entry], sources: Mapping[str, Path], progress: Progress | None) -> None:
+        self.wanted, self.sources, self.progress = wanted, sources, progress
+        self.total, self.sent = sum(entry.size for entry in wanted), 0
+        self.failure: SyncError | None = None
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        for entry in self.wanted:
+            yield entry.sha256.encode() + struct.pack(">Q", entry.size)
+            digest, left = hashlib.sha256(), entry.size
+            try:
+                with self.sources[entry.path].open("rb") as file:
+                    while left and (block := await asyncio.to_thread(file.read, min(left, _BLOCK))):
+                        digest.update(block)
+                        left -= len(block)
+                        yield block
+                        self._count(len(block))
+            except OSError as error:
+                self.failure = SyncError(f"{entry.path} cannot be read any more: {error.strerror}.", "Push again.")
+                return
+            if left or digest.hexdigest() != entry.sha256:
+                self.failure = SyncError(f"{entry.path} changed while it was being pushed.", "Push again.")
+                return
+
+    def _count(self, sent: int) -> None:
+        self.sent += sent
+        if self.progress is not None:
+            self.progress(self.sent, self.total)
+
+
+def _last_push(state_dir: Path) -> list[dict[str, Any]] | None:
+    try:
+        raw = json.loads((state_dir / LAST_PUSH).read_bytes())
+        return [dict(row) for row in raw["manifest"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,1 @@
+"""Review requests and responses as Markdown files."""

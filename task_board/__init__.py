@@ -1,0 +1,1 @@
+"""Tasks as Markdown files in lane folders."""
