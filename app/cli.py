@@ -146,16 +146,17 @@ def _controller(workspace: Workspace, settings: Settings, readonly: bool) -> Con
 
 
 def _panel(workspace: Workspace, settings: Settings, demo: bool, readonly: bool) -> int:
+    from app.demo import last_home, summarise
     from app.tui.app import run_panel  # textual: about 250 ms
 
+    before = last_home(workspace) if demo else None
     code = run_panel(workspace, demo=demo, controller=_controller(workspace, settings, readonly))
     if not demo:
         return code
-    from app.demo import last_summary
-
-    summary = last_summary(workspace)
-    if summary is None:
+    entry = last_home(workspace)
+    if entry is None or entry == before:  # left before the demo had its result
         return code or FAILED
+    summary = summarise(workspace, entry)
     print(summary.text)
     return OK if summary.reached else FAILED
 

@@ -6,11 +6,10 @@ An unfinished demo run is taken up again instead of starting another one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from app.errors import Refused
 from app.history import is_home, run_view
 from app.launch import resume_run, start_run
 from app.risk import at_risk
@@ -29,16 +28,19 @@ RESUMES = 3
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the demo came to. `reached` is true when the loop ran and a gate has a verdict, whichever it is."""
+    """What the demo came to. `reached` is true when the loop ran and a gate has a verdict, whichever it is.
+
+    `kept` says why the pod was not stopped; "" when it was.
+    """
 
     text: str
     data: dict[str, Any]
     reached: bool
+    kept: str = ""
 
 
 async def run_demo(supervisor: Supervisor) -> Summary:
-    """Start, push, run, follow, pull, stop. Raises Refused when the pod cannot be stopped safely."""
-    started = supervisor.clock()
+    """Start, push, run, follow, pull, and stop the pod if nothing else on it is at risk."""
     entry = await _begin(supervisor)
     run = await supervisor.finish(entry)
     for _ in range(RESUMES):
@@ -50,36 +52,30 @@ async def run_demo(supervisor: Supervisor) -> Summary:
     if not is_home(supervisor.workspace, entry):
         await supervisor.pull(entry)
     pod = await supervisor.pod(entry.pod)
-    price, began = pod.price_per_hour, pod.started_at
     risks = await at_risk(supervisor, pod)
     if risks:
-        raise Refused(f"the pod goes on: {'; '.join(risks)}", "`maxcai pull`, then `maxcai pod stop`.")
+        return replace(summarise(supervisor.workspace, entry), kept="; ".join(risks))
     await supervisor.stop_pod(pod)
     supervisor.say("ok", f"pod {pod.id} is stopped")
-    ended = supervisor.clock()
-    cost = None if price is None or began is None else price * Decimal(str(ended - began)) / 3600
-    return summarise(supervisor.workspace, entry, ended - started, cost)
+    return summarise(supervisor.workspace, entry)
 
 
-def last_summary(workspace: Workspace) -> Summary | None:
-    """The summary of the newest demo run that is home, from the files here; None when there is none."""
-    from remote.costs import Ledger
-
+def last_home(workspace: Workspace) -> RunEntry | None:
+    """The newest demo run when it is over and home, else None."""
     entry = RunBook(workspace.state_dir).find(None, RECIPE)
-    if entry is None or not is_home(workspace, entry):
-        return None
-    view = run_view(workspace, entry)
-    began, ended = view.started_at, view.finished_at
-    seconds = None if began is None or ended is None else ended - began
-    rows = [r for r in Ledger(workspace.state_dir).rows() if began is not None and r.session.pod_id == entry.pod]
-    held = [r for r in rows if began is not None and r.session.started_at <= began + 1]
-    return summarise(workspace, entry, seconds, held[-1].cost(ended or 0.0) if held else None)
+    return entry if entry is not None and is_home(workspace, entry) else None
 
 
-def summarise(workspace: Workspace, entry: RunEntry, seconds: float | None, usd: Decimal | None) -> Summary:
-    """The report's summary: rates and intervals per condition, verdict, seconds, dollars, where the files are."""
+def summarise(workspace: Workspace, entry: RunEntry) -> Summary:
+    """The report's summary: rates and intervals per condition, verdict, seconds, dollars, where the files are.
+
+    The seconds are the run's own, from its first event to its last, pauses included, whoever was watching; the
+    dollars are those of the pod sessions it took part in.
+    """
     view = run_view(workspace, entry)
     folder = workspace.run_dir(entry.run_id)
+    seconds = None if view.started_at is None or view.finished_at is None else view.finished_at - view.started_at
+    usd = run_cost(workspace, entry, view)
     lines = [f"run {view.run_id}, recipe {entry.recipe}: {view.state}"]
     if view.reason:
         lines.append(f"  {harmless(view.reason)}")
@@ -87,9 +83,13 @@ def summarise(workspace: Workspace, entry: RunEntry, seconds: float | None, usd:
         lines += gate_lines(gate)
     if not view.gates:
         lines.append("no gate was reached")
-    lines.append(
-        f"time {duration(seconds)} ({'unknown' if seconds is None else f'{seconds:.0f}'} s), cost {money(usd)}"
+    whole = (
+        "unknown"
+        if seconds is None
+        else f"{duration(seconds)} ({seconds:.0f} s) from the run's first event to its last"
     )
+    again = f", in {entry.attempt} attempts" if entry.attempt > 1 else ""
+    lines += [f"time {whole}{again}", f"cost {money(usd, 4)} for the pod sessions it ran in"]
     lines += [f"files {folder}", *_reports(workspace, entry)]
     data = {
         **run_data(view, entry),
@@ -100,13 +100,31 @@ def summarise(workspace: Workspace, entry: RunEntry, seconds: float | None, usd:
     return Summary("\n".join(lines), data, _reached(view))
 
 
+def run_cost(workspace: Workspace, entry: RunEntry, view: RunView) -> Decimal | None:
+    """USD of every session of the run's pod that overlaps the run. None when one of them has no known price."""
+    from remote.costs import Ledger
+
+    if view.started_at is None or view.finished_at is None:
+        return None
+    costs = [
+        row.cost(view.finished_at)
+        for row in Ledger(workspace.state_dir).rows()
+        if row.session.pod_id == entry.pod
+        and row.session.started_at <= view.finished_at
+        and (row.stopped_at is None or row.stopped_at >= view.started_at)
+    ]
+    known = [cost for cost in costs if cost is not None]
+    return sum(known, Decimal(0)) if costs and len(known) == len(costs) else None
+
+
 def _reports(workspace: Workspace, entry: RunEntry) -> Sequence[str]:
     folder = workspace.run_dir(entry.run_id)
     return [f"report {folder / name}" for name in ("report.md", "report.html") if (folder / name).is_file()]
 
 
 def _reached(view: RunView) -> bool:
-    return any(gate.verdict not in ("MISSING", "INVALID") for gate in view.gates)
+    """A gate that found its inputs INVALID has decided as well; one whose inputs are MISSING has not."""
+    return any(gate.verdict != "MISSING" for gate in view.gates)
 
 
 async def _begin(supervisor: Supervisor) -> RunEntry:

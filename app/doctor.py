@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from app.errors import WorkspaceError
+from app.errors import UsageError
 from app.settings import Settings
 from app.workspace import Workspace
 
@@ -48,6 +47,7 @@ def examine(workspace: Workspace, settings: Settings) -> list[Check]:
         lambda: _packages(settings),
         lambda: _constitution(workspace),
         lambda: _folders(workspace),
+        lambda: _state_files(workspace),
         lambda: _identity(workspace),
         lambda: _key(workspace, settings),
         _terminal,
@@ -78,20 +78,15 @@ def _have(name: str, missing: list[str], level: str, remedy: str) -> Check:
 
 
 def _constitution(workspace: Workspace) -> Iterator[Check]:
+    from app.launch import judged
+
     try:
         path = workspace.constitution()
-    except WorkspaceError as error:
-        yield Check("constitution", "fail", error.message, error.hint)
-        return
-    # The pipeline judges its own files, in its own process: this one must not import it.
-    env = {**os.environ, "PYTHONPATH": str(workspace.code_root)}
-    argv = [sys.executable, "-m", "pipeline", "validate", "constitution", str(path)]
-    done = subprocess.run(argv, capture_output=True, text=True, env=env, timeout=60, check=False)
-    if done.returncode == 0:
-        yield Check("constitution", "ok", str(path))
+        judged(workspace, "constitution", str(path))
+    except UsageError as error:
+        yield Check("constitution", "fail", error.message, error.hint or "Mend the line it names.")
     else:
-        told = (done.stderr or done.stdout).strip().splitlines()
-        yield Check("constitution", "fail", told[-1] if told else f"{path} is not valid", "Mend the line it names.")
+        yield Check("constitution", "ok", str(path))
 
 
 def _folders(workspace: Workspace) -> Iterator[Check]:
@@ -105,6 +100,21 @@ def _folders(workspace: Workspace) -> Iterator[Check]:
     yield Check(
         "disk", level, f"{free / 1024**3:.1f} GiB free", "" if level == "ok" else "A demo run needs up to 5 GiB."
     )
+
+
+def _state_files(workspace: Workspace) -> Iterator[Check]:
+    from app.damage import damages
+    from remote.errors import RemoteError
+
+    try:
+        found = list(damages(workspace.state_dir))
+    except RemoteError as error:
+        yield Check("records", "fail", error.message, error.hint)
+        return
+    if not found:
+        yield Check("records", "ok", "journal, ledger and runs can be read")
+    for path, what in found:
+        yield Check("records", "warn", f"{path}: {what}", "Put that file back from a backup, if there is one.")
 
 
 def _identity(workspace: Workspace) -> Iterator[Check]:

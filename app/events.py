@@ -54,11 +54,16 @@ class RunLine:
 
 @dataclass(frozen=True, slots=True)
 class JobReported:
-    """What the pod's agent says of the run's process: absent, running, exited, lost or orphaned."""
+    """What the pod's agent says of the run's process: absent, running, exited, lost or orphaned.
+
+    "unlaunched" is our own word: it is absent and nobody is at work on launching it. `said` is the last line of its
+    console once it is over.
+    """
 
     run_id: str
     state: str
     exit_code: int | None = None
+    said: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

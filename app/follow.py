@@ -12,16 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from app.events import AppEvent, DataArrived, JobReported, RunFollowed, RunLine, StreamGrew
-from app.history import is_home
-from app.logs import EVENTS
+from app.history import is_home, note_end
+from app.logs import CONSOLE, EVENTS
 from app.runs import RunEntry
 from app.state import StreamView
+from app.text import harmless
 from app.workspace import Workspace
 
 if TYPE_CHECKING:
     from remote.agent.client import Agent
     from remote.jobs import JobState, JobStatus
     from remote.tail import Growth
+
+LINE_BYTES = 4096
+"""Of the console's last line never more than this is shown."""
 
 CATCH_UP_S = 60.0
 """Seconds that bringing the spool up to date may take for one look."""
@@ -85,22 +89,30 @@ class Follower:
             self._emit(RunLine(self.entry.run_id, line))
         self._fold()
         for folder in (home, self._spool):
-            for path in (folder / EVENTS, *sorted(folder.glob("logs/*.log")), folder / ".agent" / "console.log"):
+            for path in (folder / EVENTS, *sorted(folder.glob("logs/*.log")), folder / CONSOLE):
                 if path.is_file():
                     self._stream(str(path.relative_to(folder)), path, path.stat().st_size)
 
-    async def to_the_end(self, agent: Agent) -> None:
-        """Follow until the process is over and every byte it wrote is here. Raises SshError when the link breaks."""
+    async def to_the_end(self, agent: Agent) -> JobState:
+        """Follow until the process is over and every byte it wrote is here. Returns how it ended.
+
+        Raises SshError when the link breaks.
+        """
         from remote.jobs import JobState
         from remote.tail import follow
 
-        if await self.report(agent) is JobState.ABSENT:
-            return
+        status = await self._status(agent)
+        if status.state is JobState.ABSENT or status.state.alive:  # of an end the run's own words come first
+            self._tell(status)
+        if status.state is JobState.ABSENT:
+            return status.state
         async with _closing(follow(agent, self.entry.run_id, self._spools, until_exit=True)) as growths:
             async for growth in growths:
                 self._grew(growth)
         self._fold()
-        await self.report(agent)
+        status = await self._status(agent)
+        self._tell(status)
+        return status.state
 
     async def once(self, agent: Agent) -> None:
         """Bring what the pod has now, and no more. Raises SshError when the link breaks."""
@@ -120,13 +132,15 @@ class Follower:
                     if not behind:
                         break
         self._fold()
-        self._emit(JobReported(self.entry.run_id, str(status.state), status.exit_code))
+        self._tell(status)
 
-    async def report(self, agent: Agent) -> JobState:
-        """Ask the pod's agent for the state of the process, and tell it."""
-        status = await self._status(agent)
-        self._emit(JobReported(self.entry.run_id, str(status.state), status.exit_code))
-        return status.state
+    def _tell(self, status: JobStatus) -> None:
+        over = status.state in ("exited", "lost")
+        said = last_line(self._spool / CONSOLE) if over else None
+        report = JobReported(self.entry.run_id, str(status.state), status.exit_code, said)
+        if over and status.attempt == self.entry.attempt:
+            note_end(self._workspace, self.entry, report)
+        self._emit(report)
 
     async def _status(self, agent: Agent) -> JobStatus:
         from remote import jobs
@@ -149,6 +163,18 @@ class Follower:
 
     def _stream(self, name: str, path: Path, size: int) -> None:
         self._emit(StreamGrew(StreamView(name, str(path), size)))
+
+
+def last_line(path: Path) -> str | None:
+    """The last line with text in a log, without a leading "error:"; None when there is none."""
+    try:
+        with path.open("rb") as log:
+            log.seek(max(0, path.stat().st_size - LINE_BYTES))
+            lines = log.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return None
+    told = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return harmless(told.removeprefix("error: ")) or None
 
 
 def _closing(growths: AsyncIterator[Growth]) -> aclosing[AsyncGenerator[Growth, None]]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.events import JobReported
 from app.fold import fold
+from app.reduce import with_job
 from app.runs import RunBook, RunEntry
 from app.state import RunView
 from app.workspace import Workspace
 from pipeline.protocol import read_events
+from remote.files import private_dir, read_json_lines, write_atomic
 
 if TYPE_CHECKING:
     from app.supervisor import Supervisor
@@ -21,30 +25,54 @@ HOME = ".pulled.json"
 
 
 def run_view(workspace: Workspace, entry: RunEntry) -> RunView:
-    """One run, folded from the longer of its two event files (pulled and spooled)."""
+    """One run, folded from the longer of its two event files (pulled and spooled) and the pod's last word about it."""
     pulled = workspace.run_dir(entry.run_id) / "events.jsonl"
     spooled = workspace.spool_dir(entry.run_id) / "events.jsonl"
     path = max((pulled, spooled), key=lambda p: p.stat().st_size if p.exists() else -1)
-    view = RunView(entry.run_id, entry.recipe, pod_id=entry.pod, started_at=entry.started, seq=-1)
+    view = RunView(entry.run_id, entry.recipe, pod_id=entry.pod, seq=-1)
     for event in read_events(path):
         if event.seq > view.seq:
             view, _notice = fold(view, event)
-    return replace(view, pulled=is_home(workspace, entry))
+    if (end := _noted_end(workspace, entry)) is not None:
+        view = with_job(view, end)
+    started = view.started_at if view.started_at is not None else entry.started
+    return replace(view, started_at=started, pulled=is_home(workspace, entry))
 
 
 def is_home(workspace: Workspace, entry: RunEntry) -> bool:
     """True when the last attempt's end was pulled completely; see `mark_home`."""
     try:
-        return _mark(workspace, entry).read_text(encoding="utf-8").strip() == str(entry.attempt)
+        return _mark(workspace, entry).read_bytes().strip() == str(entry.attempt).encode()
     except OSError:
         return False
 
 
 def mark_home(workspace: Workspace, entry: RunEntry) -> None:
     """Note that every file of this attempt, which is over, is home and verified."""
-    from app.workspace import write_atomically
+    path = _mark(workspace, entry)
+    write_atomic(private_dir(path.parent) / path.name, f"{entry.attempt}\n".encode())
 
-    write_atomically(_mark(workspace, entry), f"{entry.attempt}\n".encode())
+
+def note_end(workspace: Workspace, entry: RunEntry, report: JobReported) -> None:
+    """Keep what the pod's agent said of the end of this attempt: a run that was killed cannot say it itself."""
+    path = _end(workspace, entry)
+    line = json.dumps({"attempt": entry.attempt, **asdict(report)}).encode() + b"\n"
+    if not path.exists() or path.read_bytes() != line:
+        write_atomic(private_dir(path.parent) / path.name, line)
+
+
+def _noted_end(workspace: Workspace, entry: RunEntry) -> JobReported | None:
+    row = next(read_json_lines(_end(workspace, entry)), None)
+    if row is None or row.pop("attempt", None) != entry.attempt:
+        return None
+    try:
+        return JobReported(**row)
+    except TypeError:
+        return None
+
+
+def _end(workspace: Workspace, entry: RunEntry) -> Path:
+    return workspace.state_dir / "ends" / f"{entry.run_id}.json"
 
 
 def _mark(workspace: Workspace, entry: RunEntry) -> Path:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from app.errors import Refused, UsageError
 from app.events import JobReported
 from app.runs import RunEntry
+from app.settle import CANCEL, LAUNCH
 from app.workspace import Workspace
-from remote.errors import LaunchUnconfirmed, RemoteError
+from remote.errors import LaunchUnconfirmed
 
 if TYPE_CHECKING:
     from app.supervisor import Supervisor
@@ -79,10 +80,12 @@ async def cancel_run(supervisor: Supervisor, entry: RunEntry, grace_s: float) ->
     if not status.state.alive:
         supervisor.say("info", f"run {entry.run_id} is {status.state}: nothing to cancel")
         return str(status.state)
-    intent = supervisor.fleet.journal.intent("run.cancel", run_id=entry.run_id, grace_s=grace_s)
-    with supervisor.activity("run.cancel", f"cancelling run {entry.run_id} (up to {grace_s:.0f} s for a checkpoint)"):
+    with (
+        supervisor.fleet.journal.acting(CANCEL, run_id=entry.run_id, pod=entry.pod, grace_s=grace_s) as found,
+        supervisor.activity("run.cancel", f"cancelling run {entry.run_id} (up to {grace_s:.0f} s for a checkpoint)"),
+    ):
         status = await jobs.cancel(agent, entry.run_id, grace_s)
-    supervisor.fleet.journal.acked(intent, state=str(status.state))
+        found.update(state=str(status.state))
     supervisor.say("ok", f"run {entry.run_id} is {status.state}; `maxcai run resume` goes on with it")
     return str(status.state)
 
@@ -104,7 +107,7 @@ async def push_code(supervisor: Supervisor, force: bool = False, pod_id: str | N
 
 
 def check_recipe(workspace: Workspace, recipe: str) -> None:
-    """Let the pipeline that will run judge the recipe, before any pod is started for it.
+    """Let the pipeline that will run judge the recipe and the constitution, before any pod is started for them.
 
     Raises UsageError with the pipeline's own sentence: file, line, field, remedy.
     """
@@ -113,12 +116,21 @@ def check_recipe(workspace: Workspace, recipe: str) -> None:
         raise UsageError(
             f"recipe {recipe} lies outside of what is pushed", "Put it into the workspace (`maxcai init`)."
         )
-    argv = [sys.executable, "-m", "pipeline", "validate", "recipe", recipe]
+    judged(workspace, "recipe", recipe)
+    judged(workspace, "constitution", str(workspace.constitution()))
+
+
+def judged(workspace: Workspace, kind: str, what: str) -> None:
+    """Let the pipeline validate a recipe or a constitution, in its own process: this one must not import it.
+
+    Raises UsageError with what it says.
+    """
+    argv = [sys.executable, "-m", "pipeline", "validate", kind, what]
     env = {**os.environ, "PYTHONPATH": str(workspace.code_root), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(argv, cwd=workspace.root, env=env, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode != 0:
         told = " ".join((done.stderr or done.stdout).split()).removeprefix("error: ")
-        raise UsageError(told or f"the pipeline refuses recipe {recipe} (exit code {done.returncode})")
+        raise UsageError(told or f"the pipeline refuses {kind} {what} (exit code {done.returncode})")
 
 
 def _is_pushed(workspace: Workspace, path: Path) -> bool:
@@ -145,23 +157,18 @@ async def _next_attempt(agent: Agent, entry: RunEntry) -> int:
 
 async def _launch(supervisor: Supervisor, pod: Pod, entry: RunEntry) -> None:
     """Journal, note in the book, launch. Asking again after a lost answer never starts a second process."""
-    journal = supervisor.fleet.journal
-    intent = journal.intent("run.launch", run_id=entry.run_id, attempt=entry.attempt, pod=pod.id, tree=entry.tree)
-    supervisor.book.add(entry)
-    journal.sent(intent)
-    try:
-        with supervisor.activity("run.start", f"launching run {entry.run_id} ({entry.recipe})"):
-            status = await _launch_surely(supervisor, pod, entry)
-    except LaunchUnconfirmed as error:
-        journal.unknown(intent, str(error))
-        raise
-    except RemoteError as error:
-        journal.failed(intent, str(error))
-        raise
-    journal.acked(intent, state=str(status.state), pid=status.pid)
+    facts = {"run_id": entry.run_id, "attempt": entry.attempt, "pod": pod.id, "tree": entry.tree}
+    with (
+        supervisor.fleet.journal.acting(LAUNCH, **facts) as found,
+        supervisor.activity("run.start", f"launching run {entry.run_id} ({entry.recipe})"),
+    ):
+        supervisor.book.add(entry)
+        status = await _launch_surely(supervisor, pod, entry)
+        found.update(state=str(status.state), pid=status.pid)
     supervisor.say("ok", f"run {entry.run_id} launched (recipe {entry.recipe}, attempt {entry.attempt}, pod {pod.id})")
     supervisor.watch(entry)
-    supervisor.emit(JobReported(entry.run_id, str(status.state), status.exit_code))
+    if status.state.alive:  # of an end the run's own words come first, when it is followed
+        supervisor.emit(JobReported(entry.run_id, str(status.state)))
 
 
 async def _launch_surely(supervisor: Supervisor, pod: Pod, entry: RunEntry) -> JobStatus:

@@ -6,7 +6,7 @@ When to try again is the supervisor's decision; which key is right is `remote.ss
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,12 +28,20 @@ class Link:
         fleet: where the pod's present address comes from, asked anew at each connect.
         state_dir: where our key and the pins lie.
         emit: told of each change of the link.
+        greet: done first over each new connection, with the agent and the pod's id.
     """
 
-    def __init__(self, fleet: Fleet, state_dir: Path, emit: Callable[[AppEvent], None]) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        state_dir: Path,
+        emit: Callable[[AppEvent], None],
+        greet: Callable[[Agent, str], Awaitable[None]],
+    ) -> None:
         self._fleet = fleet
         self._state_dir = state_dir
         self._emit = emit
+        self._greet = greet
         self._lock = asyncio.Lock()
         self._stack: AsyncExitStack | None = None
         self._connection: SshConnection | None = None
@@ -88,6 +96,7 @@ class Link:
         self._lost.add_done_callback(lambda _task: self._emit(LinkChanged(LinkView())))
         self._agent = Agent(connection)
         self._emit(LinkChanged(LinkView(state="up", verified=True)))
+        await self._greet(self._agent, pod.id)
         return self._agent
 
     async def _close(self) -> None:

@@ -12,6 +12,7 @@ from app.workspace import Workspace
 
 CHUNK = 1 << 20
 EVENTS = "events.jsonl"
+CONSOLE = ".agent/console.log"
 
 
 class LogReader:
@@ -61,7 +62,7 @@ class LogReader:
     def _streams(self) -> dict[str, Path]:
         found: dict[str, Path] = {}
         for folder in self._folders:
-            for path in (folder / EVENTS, *folder.glob("logs/*.log"), folder / ".agent" / "console.log"):
+            for path in (folder / EVENTS, *folder.glob("logs/*.log"), folder / CONSOLE):
                 name = str(path.relative_to(folder))
                 if path.is_file() and (name not in found or path.stat().st_size > found[name].stat().st_size):
                     found[name] = path

@@ -106,24 +106,31 @@ def _job(state: AppState, event: JobReported) -> AppState:
     run = state.run
     if run is None or run.run_id != event.run_id:
         return state
-    after = run
-    if event.state == "running":
-        if run.state in ("pending", "lost"):
-            after = replace(run, state="running", reason=None)
-    elif event.state == "exited":
-        after = _exited(run, event.exit_code)
-    elif run.state == "running" or (run.state == "pending" and event.state in ("lost", "orphaned")):
-        after = settle(replace(run, state="lost", reason=f"the pod's agent says: {event.state}"))
+    after = with_job(run, event)
     return state if after == run else replace(state, run=after)
 
 
-def _exited(run: RunView, code: int | None) -> RunView:
+def with_job(run: RunView, event: JobReported) -> RunView:
+    """The run after a word of the pod's agent about its process. What the run itself said last counts for more."""
+    if event.state == "running":
+        return replace(run, state="running", reason=None) if run.state in ("pending", "lost") else run
+    if event.state == "exited":
+        return _exited(run, event.exit_code, event.said)
+    if event.state == "unlaunched":
+        return replace(run, state="lost", reason="its launch never reached the pod") if run.state in ALIVE else run
+    if run.state == "running" or (run.state == "pending" and event.state in ("lost", "orphaned")):
+        return settle(replace(run, state="lost", reason=f"the pod's agent says: {event.state}"))
+    return run
+
+
+def _exited(run: RunView, code: int | None, said: str | None) -> RunView:
     if run.state not in ALIVE:
         return run if run.exit_code is not None else replace(run, exit_code=code)
     killed = code is None or code < 0
     told = "without an exit code" if code is None else f"by signal {-code}" if killed else f"with code {code}"
+    last = f"; its last line: {said}" if said else " and no last word"
     state = "lost" if killed else "failed"
-    return settle(replace(run, state=state, exit_code=code, reason=f"its process ended {told} and no last word"))
+    return settle(replace(run, state=state, exit_code=code, reason=f"its process ended {told}{last}"))
 
 
 def _pulled(state: AppState, event: Pulled) -> AppState:

@@ -5,17 +5,14 @@ What a run is doing now is the pod's knowledge (its agent, its events); this fil
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
-import json
-import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from app.errors import Refused, UsageError
+from app.errors import UsageError
+from remote.files import append_json, locked, read_json_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +40,14 @@ class RunBook:
 
     def add(self, entry: RunEntry) -> None:
         """Append one attempt and make it durable before anything is launched."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        line = json.dumps(asdict(entry), separators=(",", ":")).encode() + b"\n"
-        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            size = os.fstat(handle).st_size
-            if size and os.pread(handle, 1, size - 1) != b"\n":
-                line = b"\n" + line  # a torn tail must not swallow this line
-            os.write(handle, line)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        append_json(self._path, asdict(entry))
 
     def entries(self) -> tuple[RunEntry, ...]:
         """The last attempt of every run, newest run first."""
         latest: dict[str, RunEntry] = {}
         first: dict[str, int] = {}
-        for line in self._path.read_bytes().splitlines() if self._path.exists() else ():
-            entry = _entry(line)
+        for row in read_json_lines(self._path):
+            entry = _entry(row)
             if entry is not None:
                 latest[entry.run_id] = entry
                 first.setdefault(entry.run_id, len(first))
@@ -84,41 +71,16 @@ class RunBook:
             )
         raise UsageError(f"no run {run_id} in this workspace", "See `maxcai run list`.")
 
-    @asynccontextmanager
-    async def launching(self, wait_s: float = 120.0, tick_s: float = 0.1) -> AsyncIterator[None]:
+    def launching(self, wait_s: float = 120.0) -> AbstractAsyncContextManager[None]:
         """Hold the launch lock. The kernel frees it when its holder dies, however it dies.
 
-        Raises Refused when another start holds it for longer than `wait_s` seconds.
+        Raises Occupied when another start holds it for longer than `wait_s` seconds.
         """
-        self._lock.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            await _locked(lambda: _try_lock(handle), wait_s, tick_s)
-            yield
-        finally:
-            os.close(handle)
+        return locked(self._lock, "starting a run of this workspace (`run start`)", wait_s)
 
 
-async def _locked(attempt: Callable[[], bool], wait_s: float, tick_s: float) -> None:
-    waited = 0.0
-    while not attempt():
-        if waited >= wait_s:
-            raise Refused("another `run start` of this workspace is under way", "Wait for it: `maxcai run list`.")
-        await asyncio.sleep(tick_s)
-        waited += tick_s
-
-
-def _try_lock(handle: int) -> bool:
+def _entry(raw: Mapping[str, Any]) -> RunEntry | None:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _entry(line: bytes) -> RunEntry | None:
-    try:
-        raw: Any = json.loads(line)
         return RunEntry(
             run_id=str(raw["run_id"]),
             recipe=str(raw["recipe"]),

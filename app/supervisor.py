@@ -12,7 +12,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from app.damage import damages
 from app.errors import AppError, sentence
 from app.events import (
     ActivityChanged,
@@ -21,6 +23,7 @@ from app.events import (
     CostTicked,
     Failed,
     Hinted,
+    JobReported,
     LinkChanged,
     Noted,
     PodsListed,
@@ -35,10 +38,14 @@ from app.link import Link
 from app.reduce import ALIVE
 from app.runs import RunBook, RunEntry
 from app.settings import Settings
+from app.settle import being_launched, settle_runs
 from app.state import Activity, AppState, LinkView, PodView, RunView
 from app.workspace import Workspace
 from remote.errors import RemoteError
 from remote.pods.model import Pod, PodStatus
+
+if TYPE_CHECKING:
+    from remote.agent.client import Agent
 
 POLL_S, POLL_FAST_S, PING_S, COST_S, TICK_S = 12.0, 2.0, 15.0, 5.0, 1.0
 BACKOFF_S = (0.5, 30.0)
@@ -80,8 +87,9 @@ class Supervisor:
         self._random = random_unit
         self.fleet = Fleet(settings.provider, workspace.state_dir, clock)
         self.book = RunBook(workspace.state_dir)
-        self.link = Link(self.fleet, workspace.state_dir, emit)
+        self.link = Link(self.fleet, workspace.state_dir, emit, self._greet)
         self.serving = False
+        self._looked = False
         self._nudge = asyncio.Event()
         self._follower: tuple[RunEntry, asyncio.Task[None]] | None = None
         self._pulling = asyncio.Lock()
@@ -184,6 +192,9 @@ class Supervisor:
         await self.link.drop()
         self.refresh()
 
+    async def _greet(self, agent: Agent, pod_id: str) -> None:
+        await settle_runs(self.fleet.journal, agent, pod_id, self.clock)
+
     # --- pods --------------------------------------------------------------------------------------------------------
 
     async def look(self) -> None:
@@ -220,6 +231,10 @@ class Supervisor:
         return pod
 
     def _listed(self, pods: tuple[Pod, ...]) -> None:
+        if not self._looked:
+            self._looked = True
+            for path, what in damages(self.workspace.state_dir):
+                self.say("warn", f"{path}: {what}")
         self.emit(PodsListed(tuple(view(pod) for pod in pods), self.clock()))
         self.emit(CostTicked(self.fleet.cost(self.clock())))
 
@@ -326,7 +341,12 @@ class Supervisor:
                     return
                 agent = await self.link.agent(entry.pod)
                 failures = 0
-                await follower.to_the_end(agent)
+                if await follower.to_the_end(agent) == "absent":
+                    if being_launched(self.fleet.journal, entry):
+                        await self._wait(POLL_FAST_S)
+                        continue
+                    self.emit(JobReported(entry.run_id, "unlaunched"))
+                    return
                 if bring_home:
                     await self._bring_home(entry)
                 return

@@ -6,14 +6,14 @@ other folder works too, with the installed pipeline and no code of its own.
 
 from __future__ import annotations
 
-import os
-import tempfile
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from app.errors import WorkspaceError
+from remote.files import reading, write_atomic, writing
 
 CONSTITUTION = "constitution.yaml"
 SETTINGS = "maxcai.toml"
@@ -65,15 +65,17 @@ class Workspace:
         return self.state_dir / "spool" / run_id
 
     def constitution(self) -> Path:
-        """The folder's own constitution, else the one beside the installed pipeline.
+        """The folder's own constitution, else the one beside the pipeline package, else an installed wheel's.
 
-        Raises WorkspaceError when there is neither.
+        Raises WorkspaceError when there is none.
         """
-        for folder in (self.root, self.pipeline.parent):
+        installed = Path(sys.prefix) / "share" / "maximalcai"
+        for folder in (self.root, self.pipeline.parent, installed):
             if (folder / CONSTITUTION).is_file():
                 return folder / CONSTITUTION
         raise WorkspaceError(
-            f"no {CONSTITUTION} in {self.root} nor beside the installed pipeline", "Run `maxcai init`."
+            f"there is no {CONSTITUTION} in {self.root} nor in {installed}",
+            "Install maximalcai again, or put a constitution of your own there.",
         )
 
     def sources(self) -> list[tuple[Path, str]]:
@@ -127,41 +129,26 @@ def init(workspace: Workspace, say: Callable[[str, bool], None]) -> None:
     for name, content in ((SETTINGS, _TEMPLATE.encode()), (CONSTITUTION, constitution)):
         made = not (root / name).exists()
         if made:
-            write_atomically(root / name, content)
+            write_atomic(root / name, content, 0o644)
         say(name, made)
     say(".gitignore", _ignore(root / ".gitignore"))
 
 
 def _mkdir(folder: Path) -> None:
-    try:
+    if folder.exists() and not folder.is_dir():
+        raise WorkspaceError(f"{folder} is a file, not a folder", "Move it away and run `maxcai init` again.")
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise WorkspaceError(f"{folder} is a file, not a folder", "Move it away and run `maxcai init` again.") from None
 
 
 def _ignore(path: Path) -> bool:
     """Add the lines that are missing; keep every byte that is there."""
-    content = path.read_bytes() if path.exists() else b""
+    with reading(path):
+        content = path.read_bytes() if path.exists() else b""
     have = {line.strip() for line in content.decode("utf-8", "replace").splitlines()}
     missing = [line for line in IGNORED if line not in have and f"/{line}" not in have]
     if not missing:
         return False
     joint = b"" if not content or content.endswith(b"\n") else b"\n"
-    write_atomically(path, content + joint + "".join(f"{line}\n" for line in missing).encode())
+    write_atomic(path, content + joint + "".join(f"{line}\n" for line in missing).encode(), 0o644)
     return True
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file in one step: a reader sees the old bytes or the new ones, a crash leaves one of the two."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as out:
-            out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
-        Path(name).chmod(0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -1,6 +1,6 @@
-"""`python -m pipeline`: run, plan, status, report, digest, recipes, validate, doctor.
+"""`python -m pipeline`: run, plan, fetch, status, report, digest, recipes, validate, doctor.
 
-Data on stdout, narration on stderr. Only `run` and `doctor` start a process that imports torch.
+Data on stdout, narration on stderr. Only `run`, `fetch` and `doctor` need torch, and `run` only in its children.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import PipelineError, UsageError
 from pipeline.protocol import EXIT_FAILED, EXIT_OK
+
+if TYPE_CHECKING:
+    from pipeline.recipe import Recipe
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,10 +58,13 @@ def build_parser() -> argparse.ArgumentParser:
         return sub
 
     run = command("run", run_command, "run a recipe, or resume it in its run directory")
-    for sub in (run, command("plan", plan_command, "list the steps of a recipe and what is done of them")):
+    plan = command("plan", plan_command, "list the steps of a recipe and what is done of them")
+    fetch = command("fetch", fetch_command, "bring a recipe's model to this machine, converted and checked")
+    for sub in (run, plan, fetch):
         sub.add_argument("--recipe", required=True, metavar="NAME|FILE")
-        sub.add_argument("--run-dir", type=Path)
         sub.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", dest="overlays")
+    for sub in (run, plan):
+        sub.add_argument("--run-dir", type=Path)
     run.add_argument("--until", metavar="STEP", help="end after this step (stage-1/sft)")
     run.add_argument("--force", action="append", default=[], metavar="STEP", help="redo this step")
     run.add_argument("--supersede", action="store_true", help="let a changed recipe redo steps of this run")
@@ -94,6 +100,7 @@ def run_command(args: argparse.Namespace) -> int:
     from pipeline.runner import Options, run
 
     recipe = load(args.recipe, args.overlays)
+    require_model(recipe)
     run_dir, run_id = place(args.run_dir, recipe.name, os.environ, time.time())
     say(f"run {run_id} in {run_dir}")
     code = run(
@@ -125,6 +132,34 @@ def place(given: Path | None, recipe: str, env: Mapping[str, str], now: float) -
     if run_dir.exists() and not run_dir.is_dir():
         raise UsageError(f"{run_dir} is a file. Give a directory with --run-dir.")
     return run_dir, env.get("MAXCAI_RUN_ID") or run_dir.name
+
+
+def require_model(recipe: Recipe) -> None:
+    """Raises UsageError when the recipe's model is plainly not here: better now than after the imports."""
+    from pipeline.models.errors import ModelError
+    from pipeline.models.resolve import require
+
+    try:
+        require(recipe.model)
+    except ModelError as error:
+        raise UsageError(f"recipe {recipe.name!r}: {error}") from None
+
+
+def fetch_command(args: argparse.Namespace) -> int:
+    from pipeline.models.errors import ModelError
+    from pipeline.models.resolve import resolve
+    from pipeline.recipe_load import load
+
+    recipe = load(args.recipe, args.overlays)
+    require_model(recipe)
+    say(f"model {recipe.model.id}: the first time it is converted into a cache, which takes about a minute")
+    try:
+        found = resolve(recipe.model)
+    except ModelError as error:
+        raise PipelineError(str(error)) from None
+    say(f"licence: {found.licence}; sha256 {found.digest}")
+    print(found.path)
+    return EXIT_OK
 
 
 def render(run_dir: Path) -> object:

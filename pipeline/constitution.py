@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,9 +67,11 @@ class Constitution:
 
 
 def default_path() -> Path:
-    """`constitution.yaml` in the current directory, else beside the package's parent directory."""
-    here = Path.cwd() / FILE_NAME
-    return here if here.exists() else Path(__file__).resolve().parent.parent / FILE_NAME
+    """`constitution.yaml` in the current directory, else in the folder that holds this package (a checkout or a pushed
+    tree), else where an installed wheel puts its data. Where there is none, the first of them.
+    """
+    folders = (Path.cwd(), Path(__file__).resolve().parent.parent, Path(sys.prefix) / "share" / "maximalcai")
+    return next((folder / FILE_NAME for folder in folders if (folder / FILE_NAME).exists()), folders[0] / FILE_NAME)
 
 
 def load(path: Path | None = None) -> Constitution:

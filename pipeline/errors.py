@@ -17,3 +17,15 @@ class UsageError(PipelineError):
 
 class DiskFullError(PipelineError):
     """A write found no room. Everything committed before it still counts."""
+
+
+class Stopped(Exception):
+    """The run was asked to stop (signal, budget, deadline). All committed work is kept; the step resumes later."""
+
+
+class StepError(Exception):
+    """A step cannot succeed, and the person should know why: what, cause, remedy. Shown without a traceback."""
+
+
+class DataQualityError(StepError):
+    """A quality gate of a data set was breached."""

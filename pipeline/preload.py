@@ -5,10 +5,13 @@ Importing this runs no kernel and touches no GPU, so that children may be forked
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
+import os
 import random
 import time
+from pathlib import Path
 
 import numpy as np
 import peft  # noqa: F401
@@ -17,7 +20,20 @@ import transformers
 import trl  # noqa: F401
 from trl import DPOTrainer, SFTTrainer  # noqa: F401  (lazy modules: the import happens here, not in each child)
 
+from pipeline.models.load import load_tokens
+
 transformers.logging.set_verbosity_error()
+
+
+def _load_tokenizer() -> None:
+    """Keep the run's tokenizer for every child. What fails here fails again in the step, which can say so."""
+    folder = os.environ.get("MAXCAI_PRELOAD_MODEL")
+    if folder:
+        with contextlib.suppress(Exception):
+            load_tokens(Path(folder))
+
+
+_load_tokenizer()
 gc.collect()
 gc.freeze()  # a million objects that no child's collector need ever visit: their pages stay shared
 

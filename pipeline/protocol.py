@@ -90,7 +90,7 @@ def parse_line(line: bytes) -> Event | None:
     """The event on one line, or None when the line is torn, foreign or of a version this code cannot read."""
     try:
         raw = json.loads(line)
-    except (ValueError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         return None
     if not isinstance(raw, dict) or raw.get("v") != VERSION or not isinstance(raw.get("kind"), str):
         return None

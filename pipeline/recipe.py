@@ -131,7 +131,7 @@ class Train(_Section):
 class Evaluation(_Section):
     """The frozen held-out set and the gate on it (experiment section 6)."""
 
-    items: int = Field(default=500, ge=1)
+    items: int = Field(default=600, ge=1)
     few_shot: int = Field(default=4, ge=1)
     threshold: float | None = None  # None = the stage's own
     rule: Literal["default", "strict"] = "default"

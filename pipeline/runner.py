@@ -18,6 +18,7 @@ from pipeline.errors import DiskFullError, PipelineError
 from pipeline.events import EventWriter, iso
 from pipeline.gating import GateResult, read_gate
 from pipeline.locks import RunLock
+from pipeline.models.resolve import converted
 from pipeline.processes import PRELOAD, Launcher
 from pipeline.protocol import EXIT_FAILED, EXIT_GATE, EXIT_OK, RunPaths, RunState, read_events
 from pipeline.recipe import Recipe
@@ -108,7 +109,8 @@ class Runner:
             self.hardware["threads"] = kept
         self.git = environment.git_state(options.env, environment.source_root())
         fork = self.hardware["device"] == "cpu"
-        self.launcher = Launcher(self.hardware["threads"], options.preload, fork, options.env)
+        model = converted(options.recipe.model)
+        self.launcher = Launcher(self.hardware["threads"], options.preload, fork, options.env, model)
         self.record, self.lock = record, lock
         self.control, self.outputs = Control(), dict[str, str]()
         self.gates: list[GateResult] = []

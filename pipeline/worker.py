@@ -24,12 +24,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import artifacts
+from pipeline.errors import StepError, Stopped
 from pipeline.events import iso
 from pipeline.lifeline import die_with_parent, watch_parent
 from pipeline.plan import load_registry
 from pipeline.protocol import RunPaths
 from pipeline.recipe import Recipe
-from pipeline.steps.base import StepContext, StepError, Stopped
+from pipeline.steps.base import StepContext
 
 SEND_INTERVAL_S = 0.2
 

@@ -1,1 +1,1 @@
-"""Everything that crosses the network: pods, SSH, sync, jobs, tails, money. Importing this package loads no asyncssh."""
+"""Everything that crosses the network: pods, SSH, sync, jobs, tails, money. Importing it loads no asyncssh."""

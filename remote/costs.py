@@ -5,13 +5,14 @@ Money is Decimal USD and never rounded here. A price that is not known makes a c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+import math
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from remote.files import append_json, read_json_lines
+from remote.files import append_json, read_json_lines, unreadable
 from remote.pods.model import Pod, PodSession, PodStatus
 
 _HOUR = Decimal(3600)
@@ -58,11 +59,23 @@ class Ledger:
 
     def rows(self) -> list[Row]:
         """Every pod session known, oldest first."""
+        return list(self._load()[0].values())
+
+    def damaged(self) -> int:
+        """How many lines cannot be understood any more: what they said of money is not known."""
+        return self._load()[1]
+
+    def _load(self) -> tuple[dict[str, Row], int]:
         rows: dict[str, Row] = {}
+        damaged = len(unreadable(self._path))
         for line in read_json_lines(self._path):
-            if row := _fold(rows.get(str(line.get("row"))), line):
-                rows[row.session.key] = row
-        return list(rows.values())
+            try:
+                row = _fold(rows.get(str(line.get("row"))), line)
+            except (KeyError, TypeError, ValueError, ArithmeticError):
+                damaged += 1
+                continue
+            rows[row.session.key] = row
+        return rows, damaged
 
     def open(self, pod: Pod) -> Row | None:
         """Begin the row of the pod's present session. Idempotent. None when the pod was never started."""
@@ -88,15 +101,16 @@ class Ledger:
         return None if row is None else row.cost(now)
 
     def total(self, now: float) -> Decimal | None:
-        """USD of all sessions until `now`. None as soon as one session's cost is unknown: see `known_total`."""
+        """USD of all sessions until `now`. None as soon as a part of it is unknown: see `known_total`."""
         known, unknown = self.known_total(now)
         return None if unknown else known
 
     def known_total(self, now: float) -> tuple[Decimal, int]:
-        """The sum of the known costs, and how many sessions it leaves out because their price is unknown."""
-        costs = [row.cost(now) for row in self.rows()]
+        """The sum of the known costs, and how many it leaves out: sessions without a price, and damaged lines."""
+        rows, damaged = self._load()
+        costs = [row.cost(now) for row in rows.values()]
         known = [cost for cost in costs if cost is not None]
-        return sum(known, Decimal(0)), len(costs) - len(known)
+        return sum(known, Decimal(0)), len(costs) - len(known) + damaged
 
     def reconcile(self, pods: Iterable[Pod], now: float, providers: Collection[str] = ()) -> list[Row]:
         """Bring the ledger in line with what the providers list now; returns the rows that were closed.
@@ -158,31 +172,41 @@ def _end(row: Row, pod: Pod, now: float) -> tuple[float, str] | None:
     return None
 
 
-def _fold(before: Row | None, line: dict[str, Any]) -> Row | None:
-    """The row after one more line; a line that makes no sense changes nothing."""
-    handlers: dict[str, Callable[[Row], Row]] = {
-        "close": lambda row: (
-            replace(row, stopped_at=float(line["stopped_at"]), why=str(line["why"])) if row.open else row
-        ),
-        "missing": lambda row: replace(row, missing_at=float(line["at"])),
-        "seen": lambda row: replace(row, missing_at=None),
-    }
-    try:
-        if before is None:
-            return _opened(line) if line.get("event") == "open" else None
-        handler = handlers.get(str(line.get("event")))
-        return before if handler is None else handler(before)
-    except (KeyError, TypeError, ValueError, InvalidOperation):
-        return before
+def _fold(before: Row | None, line: dict[str, Any]) -> Row:
+    """The row after one more line. Raises KeyError, TypeError, ValueError or ArithmeticError when it makes no sense."""
+    event = line["event"]
+    if before is None:
+        if event != "open":
+            raise ValueError("the line that opened this row is lost")
+        return _opened(line)
+    if event == "close" and before.open:
+        return replace(before, stopped_at=_finite(line["stopped_at"]), why=str(line["why"]))
+    if event == "missing":
+        return replace(before, missing_at=_finite(line["at"]))
+    return replace(before, missing_at=None) if event == "seen" else before
 
 
 def _opened(line: dict[str, Any]) -> Row:
     price, count = line["price"], line["gpu_count"]
     return Row(
-        session=PodSession(str(line["pod"]), float(line["started_at"])),
+        session=PodSession(str(line["pod"]), _finite(line["started_at"])),
         provider=str(line["provider"]),
         name=str(line["name"]),
         gpu=line["gpu"],
         gpu_count=None if count is None else int(count),
-        price=None if price is None else Decimal(price),
+        price=None if price is None else _price(price),
     )
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is no time")
+    return number
+
+
+def _price(value: Any) -> Decimal:
+    price = Decimal(str(value))
+    if not price.is_finite() or price < 0:
+        raise ValueError(f"{price} is no price")
+    return price

@@ -12,12 +12,14 @@ class RemoteError(Exception):
     """A failure of this package, told to a person.
 
     `message` is one sentence: the thing and the cause. `hint` says what the user does next ("" when there is nothing
-    to say). `retryable` is true when the same call may succeed later without anybody changing anything. `exit_code`
-    is the one of the command line: 1 failed, 2 usage, 3 refused by a guard, 4 unreachable.
+    to say). `retryable` is true when the same call may succeed later without anybody changing anything, `unconfirmed`
+    when nobody knows whether the act took effect. `exit_code` is the one of the command line: 1 failed, 2 usage,
+    3 refused by a guard, 4 unreachable.
     """
 
     exit_code: ClassVar[int] = 1
     retryable: ClassVar[bool] = False
+    unconfirmed: ClassVar[bool] = False
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -32,6 +34,13 @@ class ConfigError(RemoteError):
     """Something the user wrote or set up is wrong: a setting, a key file, a provider's name."""
 
     exit_code = 2
+
+
+class Occupied(RemoteError):
+    """Another process of this workspace is doing the same thing at this moment."""
+
+    exit_code = 3
+    retryable = True
 
 
 # --- providers ---------------------------------------------------------------------------------------------------
@@ -127,6 +136,8 @@ class ProviderUnavailable(ProviderError):
 class OutcomeUnknown(ProviderError):
     """The request left and no answer came: it may or may not have taken effect. Look before doing it again."""
 
+    unconfirmed = True
+
 
 # --- SSH ---------------------------------------------------------------------------------------------------------
 
@@ -167,6 +178,8 @@ class HostKeyMismatch(SshError):
 class ConnectionLost(SshError):
     """An established connection ended before its work did. `why` is the transport's reason."""
 
+    unconfirmed = True
+
     def __init__(self, message: str, hint: str = "", *, why: str = "") -> None:
         super().__init__(message, hint)
         self.why = why
@@ -174,6 +187,8 @@ class ConnectionLost(SshError):
 
 class DeadlineExceeded(SshError):
     """The link holds but the command did not end in its time."""
+
+    unconfirmed = True
 
 
 # --- agent and jobs ----------------------------------------------------------------------------------------------
@@ -211,6 +226,7 @@ class LaunchUnconfirmed(JobError):
     """The launch was sent and not confirmed. Asking again with the same id is safe."""
 
     retryable = True
+    unconfirmed = True
 
 
 class Busy(JobError):

@@ -14,12 +14,12 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from remote.errors import ConfigError, DiskFull, RemoteError
+from remote.errors import ConfigError, DiskFull, Occupied
 
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn the system's refusal to write `path` into a sentence: DiskFull, or ConfigError for missing rights."""
+    """Turn the system's refusal to write `path` into a sentence: DiskFull, or ConfigError for everything else."""
     try:
         yield
     except OSError as exc:
@@ -27,12 +27,20 @@ def writing(path: Path) -> Iterator[None]:
             raise DiskFull(
                 f"No space is left to write {path}.", "Free some space there and do it again.", where=str(path)
             ) from exc
-        if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            raise ConfigError(
-                f"{path} cannot be written: {exc.strerror}.",
-                "Choose a folder that you may write to, or mend its rights.",
-            ) from exc
+        raise ConfigError(
+            f"{path} cannot be written: {exc.strerror}.", "Choose a folder that you may write to, or mend its rights."
+        ) from exc
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn the system's refusal to read `path` into a sentence. A missing file stays FileNotFoundError."""
+    try:
+        yield
+    except FileNotFoundError:
         raise
+    except OSError as exc:
+        raise ConfigError(f"{path} cannot be read: {exc.strerror}.", "Mend its rights, or move it away.") from exc
 
 
 def private_dir(path: Path) -> Path:
@@ -97,33 +105,56 @@ def _append(path: Path, data: bytes) -> None:
 
 
 def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of an append-only file, oldest first. Lines that are no JSON object (a torn write) are skipped."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return
-    for line in data.splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict):
+    """The rows of an append-only file, oldest first. Lines that are no JSON object are skipped; see `unreadable`.
+
+    Raises ConfigError when the file cannot be read.
+    """
+    for line in _lines(path):
+        row = _row(line)
+        if row is not None:
             yield row
+
+
+def unreadable(path: Path) -> tuple[int, ...]:
+    """Numbers (from 1) of the lines that say nothing any more and are not just the torn end of a write."""
+    return tuple(n for n, line in enumerate(_lines(path), 1) if _row(line) is None and not _torn(line))
+
+
+def _lines(path: Path) -> list[bytes]:
+    try:
+        with reading(path):
+            return path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _torn(line: bytes) -> bool:
+    """An interrupted write leaves the beginning of a row, or zeros; it said nothing that anybody had relied on."""
+    return not line.strip(b" \r\0") or (line.startswith(b'{"') and not line.endswith(b"}"))
 
 
 @contextlib.asynccontextmanager
 async def locked(path: Path, what: str, deadline_s: float = 60.0) -> AsyncIterator[None]:
     """Hold an exclusive lock on the file `path`; `what` names the work for the error message.
 
-    Raises RemoteError when another process holds it for `deadline_s` seconds. The kernel frees it when we die.
+    Raises Occupied when another process holds it for `deadline_s` seconds. The kernel frees it when we die.
     """
     private_dir(path.parent)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with writing(path):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         end = time.monotonic() + deadline_s
         while not _try_lock(fd):
             if time.monotonic() > end:
-                raise RemoteError(
+                raise Occupied(
                     f"Another process has been busy {what} for {deadline_s:.0f} seconds.",
                     f"Wait for it, or find the process that holds {path} and end it.",
                 )

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from remote.errors import ConfigError, HostKeyMismatch, HostKeyUnverified
-from remote.files import locked, write_atomic
+from remote.files import locked, reading, write_atomic
 from remote.pods.model import Pod, PodSession
 from remote.pods.provider import Provider
 
@@ -98,7 +98,7 @@ class PinStore:
 
     def get(self, session: PodSession) -> tuple[HostKey, ...]:
         """The keys pinned for this session; () when it has none. Raises ConfigError when the file is damaged."""
-        return tuple(HostKey(*pair) for pair in self._read().get(session.key, []))
+        return tuple(HostKey(fingerprint, kind) for fingerprint, kind in self._read().get(session.key, []))
 
     async def put(self, session: PodSession, keys: Sequence[HostKey]) -> None:
         """Pin `keys`. Raises HostKeyMismatch when other keys are already pinned for this very session."""
@@ -114,17 +114,24 @@ class PinStore:
 
     def _read(self) -> dict[str, list[list[str]]]:
         try:
-            pins = json.loads(self._path.read_bytes())
+            with reading(self._path):
+                pins = json.loads(self._path.read_bytes())
         except FileNotFoundError:
             return {}
-        except ValueError:
+        except (ValueError, RecursionError):
             pins = None
-        if not isinstance(pins, dict):
+        if not isinstance(pins, dict) or not all(_are_pins(keys) for keys in pins.values()):
             raise ConfigError(
                 f"The host key pins in {self._path} are damaged.",
                 "Delete the file; running pods are pinned afresh from their logs.",
             )
         return pins
+
+
+def _are_pins(keys: object) -> bool:
+    return isinstance(keys, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(word, str) for word in pair) for pair in keys
+    )
 
 
 def mismatch(pod_id: str, cause: str) -> HostKeyMismatch:

@@ -6,14 +6,18 @@ to do about them is the caller's business.
 
 from __future__ import annotations
 
+import os
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from remote.errors import RemoteError
 from remote.files import append_json, read_json_lines
+from remote.pods.processes import ProcessId, identify
 from remote.secrets import Redactor, from_environment
 
 
@@ -41,6 +45,12 @@ class Intent:
     phase: Phase
     at: float  # unix seconds of the intent
     facts: dict[str, Any]
+    by: ProcessId | None = None  # the process that intended it
+
+    @property
+    def abandoned(self) -> bool:
+        """True when nobody is at work on it any more: its process is gone, or gave up without an answer."""
+        return self.phase is Phase.UNKNOWN or self.by is None or not self.by.alive
 
 
 class Journal:
@@ -56,6 +66,26 @@ class Journal:
         intent_id = uuid.uuid4().hex
         self._write(intent_id, Phase.INTENT, facts, op)
         return intent_id
+
+    @contextmanager
+    def acting(self, op: str, **facts: Any) -> Iterator[dict[str, Any]]:
+        """Journal an act before it leaves and, however the context is left, what came of it.
+
+        What the caller puts into the dictionary it gets is noted with the answer. A RemoteError is a failure unless
+        it says that it is `unconfirmed`; anything else (the task was cancelled) leaves the outcome unknown.
+        """
+        intent = self.intent(op, **facts)
+        self.sent(intent)
+        found: dict[str, Any] = {}
+        try:
+            yield found
+        except RemoteError as error:
+            (self.unknown if error.unconfirmed else self.failed)(intent, str(error))
+            raise
+        except BaseException as error:
+            self.unknown(intent, f"left by {type(error).__name__}")
+            raise
+        self.acked(intent, **found)
 
     def sent(self, intent_id: str, **facts: Any) -> None:
         """The request is about to leave."""
@@ -89,6 +119,8 @@ class Journal:
         row: dict[str, Any] = {"v": 1, "id": intent_id, "t": self._clock(), "phase": phase.value}
         if op is not None:
             row["op"] = op
+            if me := identify(os.getpid()):
+                row["by"] = [me.pid, me.started]
         append_json(self._path, {**row, "facts": self._redact.tree(facts)})
 
 
@@ -99,5 +131,12 @@ def _fold(before: Intent | None, row: dict[str, Any]) -> Intent | None:
     except (KeyError, TypeError, ValueError):
         return before
     if before is None:
-        return Intent(intent_id, str(row["op"]), phase, at, facts) if "op" in row else None
-    return Intent(before.id, before.op, phase, before.at, {**before.facts, **facts})
+        return Intent(intent_id, str(row["op"]), phase, at, facts, _writer(row)) if "op" in row else None
+    return replace(before, phase=phase, facts={**before.facts, **facts})
+
+
+def _writer(row: dict[str, Any]) -> ProcessId | None:
+    match row.get("by"):
+        case [int(pid), str(started)]:
+            return ProcessId(pid, started)
+    return None

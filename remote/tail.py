@@ -55,12 +55,18 @@ class Spool:
 
     def __init__(self, spool_dir: Path, run_id: str) -> None:
         self.folder = private_dir(spool_dir / safe_relative(run_id))
-        self.meta: dict[str, dict[str, Any]] = {}
+        self.meta = self._read_meta()
+
+    def _read_meta(self) -> dict[str, dict[str, Any]]:
+        """What is known of the spool files; a damaged record is none, and its files are then brought anew."""
         try:
-            raw = json.loads((self.folder / META).read_bytes())
-            self.meta = {str(name): dict(row) for name, row in raw["streams"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            self.meta = {}
+            streams = json.loads((self.folder / META).read_bytes())["streams"]
+            rows = {
+                str(name): {"ino": row["ino"], "generation": int(row["generation"])} for name, row in streams.items()
+            }
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return {}
+        return {name: row for name, row in rows.items() if row["ino"] is None or isinstance(row["ino"], int)}
 
     def path(self, stream: str) -> Path:
         if stream == META:
@@ -94,7 +100,8 @@ class Spool:
         with disk_full_named(path):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             row = self.meta.get(stream)
-            if head.get("new") and row is not None and offset == 0:
+            known = row is not None or self.size(stream) == 0
+            if offset == 0 and (not known or (head.get("new") and row is not None)):
                 self._new_generation(stream, path, head.get("ino"))
             elif row is None or row.get("ino") is None:
                 self._note(stream, {"ino": head.get("ino"), "generation": 0 if row is None else row["generation"]})
@@ -114,7 +121,9 @@ class Spool:
             os.close(fd)
 
     def _new_generation(self, stream: str, path: Path, ino: Any) -> None:
-        number = int(self.meta[stream]["generation"])
+        number = int(self.meta[stream]["generation"]) if stream in self.meta else 0
+        while path.with_name(f"{path.name}.~{number}").exists():
+            number += 1
         if path.exists():
             os.replace(path, path.with_name(f"{path.name}.~{number}"))
         self._note(stream, {"ino": ino, "generation": number + 1})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from app.actions.base import Action, Args, Context, Param, Scope
-from app.errors import AppError, UsageError
+from app.errors import AppError, Refused, UsageError
 from app.events import AppEvent, Output, OutputBytes
 
 
@@ -84,6 +84,10 @@ async def _demo(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
 
     summary = await run_demo(context.supervisor)
     yield Output(summary.text, summary.data)
+    if summary.kept:
+        raise Refused(
+            f"the pod goes on: {summary.kept}", "Bring it home with `maxcai pull RUN`, then `maxcai pod stop`."
+        )
     if not summary.reached:
         raise AppError(
             "the demo ended without a verdict", "The run's own words are above; `maxcai logs` has all of them."

@@ -52,7 +52,7 @@ async def _stop(context: Context, args: Args) -> AsyncIterator[AppEvent]:
         if risks:
             raise Refused(
                 f"pod {pod.id} is not stopped: " + "; ".join(risks),
-                "`maxcai pull` and `maxcai run cancel` make it safe; --force stops it all the same.",
+                "`maxcai pull RUN` and `maxcai run cancel RUN` make it safe; --force stops it all the same.",
             )
         pod = await supervisor.stop_pod(pod)
     supervisor.say("ok", f"pod {pod.id} is {pod.status}")

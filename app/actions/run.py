@@ -50,7 +50,7 @@ def _launched(entry: RunEntry) -> Output:
 async def _to_the_end(context: Context, entry: RunEntry) -> None:
     run = await context.supervisor.finish(entry)
     if run.exit_code != 0:
-        raise AppError(f"run {run.run_id} {run.state}: {run.reason or 'no reason told'}", "See `maxcai run report`.")
+        raise AppError(f"run {run.run_id} {run.state}: {run.reason or 'no reason told'}", "See `maxcai logs`.")
 
 
 async def _list(context: Context, _args: Args) -> AsyncIterator[AppEvent]:

@@ -22,6 +22,7 @@ ACTIONS: tuple[Action, ...] = (
     _act("view.palette", "colon,ctrl+p", "Command palette", "find an action by name"),
     _act("view.journal", "@", "Command log", "what was sent outside, when and with what answer"),
     _act("view.find", "/", "Find", "find text in the log; every line stays visible", Scope.LOGS),
+    _act("view.filter", "ampersand", "Filter", "show only lines that match; ! inverts, escape shows all", Scope.LOGS),
     _act("view.find_next", "n", "Next match", "the next match below", Scope.LOGS),
     _act("view.find_previous", "N", "Previous match", "the next match above", Scope.LOGS),
     _act("view.follow", "F", "Follow", "follow the end of the log, or stop following", Scope.LOGS),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from app.reduce import OFF
 from app.state import AppState, GateView, RunView, StepView
 from app.tui.series import Series
 from app.tui.theme import UNICODE, Glyphs
@@ -51,6 +52,14 @@ class Picture:
         moving = self.state.pod is not None and self.state.pod.status.upper() in ("STARTING", "STOPPING", "CREATED")
         period = TRANSITION_POLL_S if moving else POLL_S
         return self.pod_age is not None and self.pod_age > STALE_AFTER * period
+
+    @property
+    def pod_up(self) -> float | None:
+        """Seconds the pod's present session has lasted; None when there is none now."""
+        pod = self.state.pod
+        if pod is None or pod.started_at is None or pod.status in OFF:
+            return None
+        return max(0.0, self.now - pod.started_at)
 
     @property
     def data_age(self) -> float | None:

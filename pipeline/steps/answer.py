@@ -27,6 +27,7 @@ from pipeline.steps.common import (
     open_engine,
     stage_of,
 )
+from pipeline.steps.headroom import teaching
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def _record(ctx: StepContext, opened: Opened, asked: _Asked, principle: str, don
 
 STEP = Step(
     name="answer",
-    run=run,
+    run=teaching(run),
     inputs=lambda stage: (f"stage-{stage}/generate",),
     reads=(
         "model", "precision.generate", "data.families", "data.few_shot", "data.answers", "data.answer_temperature",

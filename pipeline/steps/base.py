@@ -12,19 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from pipeline.errors import Stopped
 from pipeline.recipe import Recipe
-
-
-class Stopped(Exception):
-    """The run was asked to stop (signal, budget, deadline). All committed work is kept; the step resumes later."""
-
-
-class StepError(Exception):
-    """A step cannot succeed, and the person should know why: what, cause, remedy. Shown without a traceback."""
-
-
-class DataQualityError(StepError):
-    """A quality gate of a data set was breached."""
 
 
 class Reporter(Protocol):

@@ -30,11 +30,12 @@ ENGINE_MODULES = (
 
 @dataclass(frozen=True)
 class Opened:
-    """The model of this step. `digest` names its weights, an adapter included."""
+    """The model of this step. `digest` names its weights, an adapter included; `base` those without one."""
 
     engine: TransformersEngine
     tokens: Tokens
     digest: str
+    base: str
 
 
 def open_engine(ctx: StepContext, precision: Precision, adapter: Path | None = None) -> Opened:
@@ -42,11 +43,22 @@ def open_engine(ctx: StepContext, precision: Precision, adapter: Path | None = N
     from pipeline.engines.transformers_engine import TransformersEngine
     from pipeline.models.load import attach_adapter
 
-    model, tokens, digest = load_base(ctx, precision)
+    model, tokens, base = load_base(ctx, precision)
+    digest = base
     if adapter is not None:
         model = attach_adapter(model, adapter)
-        digest = adapter_digest(digest, adapter)
-    return Opened(TransformersEngine(model, tokens, ctx.recipe.runtime.generate_tokens), tokens, digest)
+        digest = adapter_digest(base, adapter)
+    return Opened(TransformersEngine(model, tokens, _batch_tokens(ctx)), tokens, digest, base)
+
+
+def _batch_tokens(ctx: StepContext) -> int:
+    """The batch size this step began with: a resumed step must plan the very batches that it began."""
+    from pipeline.artifacts import write_atomic
+
+    note = ctx.out / ".batch_tokens"
+    if not note.exists():
+        write_atomic(note, str(ctx.recipe.runtime.generate_tokens).encode())
+    return int(note.read_text())
 
 
 def load_base(ctx: StepContext, precision: Precision) -> tuple[Any, Tokens, str]:

@@ -12,15 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts import write_atomic
-from pipeline.constitution import load
 from pipeline.data.critics import Calibration, Evidence, calibrate
 from pipeline.data.dedup import normalise
+from pipeline.errors import StepError
 from pipeline.evals import scorers
 from pipeline.records import Answer, Judgement, read_records, write_records
 from pipeline.steps.answer import calibration
-from pipeline.steps.base import Step, StepContext, StepError
-from pipeline.steps.common import ENGINE_MODULES, example_pool, families_of, open_engine, stage_of
-from pipeline.steps.judging import Judged, judge
+from pipeline.steps.base import Step, StepContext
+from pipeline.steps.common import ENGINE_MODULES, families_of, open_engine, stage_of
+from pipeline.steps.headroom import teaching
+from pipeline.steps.judging import Judge, Judged
 
 if TYPE_CHECKING:
     from pipeline.models.load import Tokens
@@ -29,14 +30,13 @@ if TYPE_CHECKING:
 def run(ctx: StepContext) -> Mapping[str, Any]:
     stage = stage_of(ctx)
     families = {f.name: f for f in families_of(ctx.recipe, stage)}
-    pools = {name: example_pool(f, ctx.recipe.seed) for name, f in families.items()}
-    principles = {p.id: p.text for p in load().principles}
     answers = ctx.input(f"stage-{ctx.stage}/answer")
     opened = open_engine(ctx, ctx.recipe.precision.generate)
     block = distinct(read_records(answers / "calibration.jsonl", Answer), opened.tokens)
     own = distinct(read_records(answers / "records.jsonl", Answer), opened.tokens)
-    judged_block = judge(ctx, opened, principles, families, pools, block, "calibration")
-    judged_own = judge(ctx, opened, principles, families, pools, own, "records")
+    critic = Judge(ctx, opened, families)
+    judged_block = critic.judge(block, "calibration")
+    judged_own = critic.judge(own, "records")
     items = {item.id: item for item in calibration(ctx, stage)}
     truth = [families[b.family].check(items[b.parents[0]], b.response).passed for b in block]
     model = _calibrated(ctx, judged_block, truth)
@@ -122,7 +122,7 @@ def _scored(judgement: Judgement, model: Calibration) -> Judgement:
 
 STEP = Step(
     name="critique",
-    run=run,
+    run=teaching(run),
     inputs=lambda stage: (f"stage-{stage}/answer",),
     reads=(
         "model", "precision.generate", "data.families", "data.critic_orders", "data.accept_precision",

@@ -9,6 +9,7 @@ from pipeline import tokenise
 from pipeline.records import Pair, read_records
 from pipeline.steps.base import Step, StepContext
 from pipeline.steps.common import load_base
+from pipeline.steps.headroom import teaching
 from pipeline.steps.sft import TRAIN_MODULES
 
 MIN_PAIRS = 8
@@ -45,7 +46,7 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
 
 STEP = Step(
     name="dpo",
-    run=run,
+    run=teaching(run),
     inputs=lambda stage: (f"stage-{stage}/sft", f"stage-{stage}/pairs"),
     reads=("model", "precision.train", "train"),
     modules=(*TRAIN_MODULES, "pipeline.steps.dpo"),

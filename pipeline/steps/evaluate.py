@@ -31,6 +31,7 @@ from pipeline.steps.common import (
     open_engine,
     stage_of,
 )
+from pipeline.steps.headroom import teaching
 
 DECODING = {"method": "greedy"}
 
@@ -176,7 +177,7 @@ def _same_twice(
 
 STEP = Step(
     name="evaluate",
-    run=run,
+    run=teaching(run),
     inputs=lambda stage: (f"stage-{stage}/sft", f"stage-{stage}/dpo") if stage else (),
     reads=(
         "model",

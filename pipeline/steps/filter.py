@@ -16,11 +16,13 @@ from pipeline import prompts
 from pipeline.artifacts import write_atomic
 from pipeline.constitution import load
 from pipeline.data import filters, leakage
+from pipeline.errors import DataQualityError
 from pipeline.evals.items import frozen_set
 from pipeline.records import Answer, Judgement, RejectedRow, SftRow, read_records, write_records
 from pipeline.stages.base import Family
-from pipeline.steps.base import DataQualityError, Step, StepContext
+from pipeline.steps.base import Step, StepContext
 from pipeline.steps.common import families_of, stage_of
+from pipeline.steps.headroom import teaching
 
 
 def run(ctx: StepContext) -> Mapping[str, Any]:
@@ -162,7 +164,7 @@ def _write(ctx: StepContext, name: str, body: Mapping[str, Any]) -> None:
 
 STEP = Step(
     name="filter",
-    run=run,
+    run=teaching(run),
     inputs=lambda stage: (f"stage-{stage}/answer", f"stage-{stage}/critique"),
     reads=("data", "evaluation.items"),
     modules=(

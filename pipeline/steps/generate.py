@@ -13,10 +13,11 @@ from pipeline import prompts
 from pipeline.data import leakage
 from pipeline.data.dedup import Deduper
 from pipeline.engines.base import Completion, Request
+from pipeline.errors import DataQualityError
 from pipeline.evals.items import frozen_set, split
 from pipeline.records import Instruction, canonical, write_records
 from pipeline.stages.base import Family, Item
-from pipeline.steps.base import DataQualityError, Step, StepContext
+from pipeline.steps.base import Step, StepContext
 from pipeline.steps.common import (
     ENGINE_MODULES,
     Opened,
@@ -27,8 +28,11 @@ from pipeline.steps.common import (
     open_engine,
     stage_of,
 )
+from pipeline.steps.headroom import teaching
 
 MAX_ROUNDS = 6
+ENOUGH = 0.96
+"""Share of the wanted instructions at which no further round is paid for: small batches cost as much as full ones."""
 SAMPLES_PER_PROMPT = 4
 MAX_TOKENS = 40
 
@@ -58,7 +62,7 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
             harvest.seen.add(item.instruction)
     rejected: list[Instruction] = []
     rounds = 0
-    while any(len(h.kept) < h.wanted for h in harvests) and rounds < MAX_ROUNDS:
+    while _missing(harvests) > (1 - ENOUGH) * ctx.recipe.data.instructions * min(rounds, 1) and rounds < MAX_ROUNDS:
         rejected += _round(ctx, opened, harvests, held_out, rounds)
         rounds += 1
     kept = [row for h in harvests for row in h.kept]
@@ -79,7 +83,7 @@ def _round(
     asked: list[tuple[_Harvest, str, int]] = []
     for harvest in harvests:
         missing = harvest.wanted - len(harvest.kept)
-        for p in range(-(-2 * missing // SAMPLES_PER_PROMPT) if missing > 0 else 0):
+        for p in range(_prompts(missing)):
             seed = ctx.seed(harvest.family.name, number, p)
             text = prompts.numbered([i.instruction for i in draw(harvest.pool, ctx.recipe.data.pool_seeds, seed)])
             asked += [(harvest, text, ctx.seed(harvest.family.name, number, p, k)) for k in range(SAMPLES_PER_PROMPT)]
@@ -111,6 +115,15 @@ def _round(
         else:
             fields = {**record.to_row(), "rejected": reason}
             yield Instruction.make(**{k: v for k, v in fields.items() if k != "id"})
+
+
+def _missing(harvests: Sequence[_Harvest]) -> int:
+    return sum(max(0, h.wanted - len(h.kept)) for h in harvests)
+
+
+def _prompts(missing: int) -> int:
+    """How many list prompts to ask for so many missing instructions: about a quarter more than that are sampled."""
+    return -(-5 * max(0, missing) // (4 * SAMPLES_PER_PROMPT))
 
 
 def _record(ctx: StepContext, opened: Opened, harvest: _Harvest, text: str, seed: int, done: Completion) -> Instruction:
@@ -153,11 +166,12 @@ def _unique(records: Sequence[Instruction]) -> list[Instruction]:
 
 STEP = Step(
     name="generate",
-    run=run,
+    run=teaching(run),
     inputs=lambda _stage: ("stage-0/evaluate",),
     reads=(
         "model", "precision.generate", "data.families", "data.instructions", "data.pool_seeds",
         "data.instruction_temperature", "data.top_p", "data.rouge_limit", "evaluation.items",
+        "evaluation.train_despite_no_headroom",
     ),
     modules=(
         *ENGINE_MODULES, "pipeline.steps.generate", "pipeline.data.dedup", "pipeline.data.leakage", "pipeline.stages",

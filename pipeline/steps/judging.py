@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline import prompts
+from pipeline.constitution import load
 from pipeline.engines.base import ChoiceRequest
 from pipeline.journal import Journal
 from pipeline.records import Judgement, ab_margin
 from pipeline.stages.base import Family, Item
 from pipeline.steps.base import StepContext
-from pipeline.steps.common import Opened
+from pipeline.steps.common import Opened, example_pool
 
 SHOWN = 6
 """Labelled examples in one judgement prompt, half of them right."""
@@ -38,11 +39,11 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asking:
-    """One of the prompts under which an answer is judged."""
+class Asking:
+    """One of the prompts under which an answer is judged: a few-shot order and the letter that means "yes"."""
 
     order: int
-    good: str  # the letter that means "yes"
+    good: str
 
     @property
     def bad(self) -> str:
@@ -53,56 +54,75 @@ class _Asking:
         return f"{self.order}:{self.good}"
 
 
-def judge(
-    ctx: StepContext,
-    opened: Opened,
-    principles: Mapping[str, str],
-    families: Mapping[str, Family],
-    pools: Mapping[str, Sequence[Item]],
-    answers: Sequence[Judged],
-    part: str,
-) -> list[Judgement]:
-    """A record for each answer, in order; one planned batch is one commit."""
-    askings = [_Asking(o, good) for o in range(ctx.recipe.data.critic_orders) for good in ("A", "B")]
-    groups: dict[str, list[int]] = defaultdict(list)
-    for i, answer in enumerate(answers):
-        groups[answer.principle].append(i)
-    cells = [(principle, asking) for principle in sorted(groups) for asking in askings]
-    total = len(answers) * len(askings)
-    with Journal(ctx.out / f"{part}.part") as journal:
-        for c, (principle, asking) in enumerate(cells):
-            examples = _examples(ctx, families, pools, asking.order)
-            prefix = prompts.judgement_prefix(principles[principle], examples, asking.good, asking.bad)
-            members = groups[principle]
-            _ask(ctx, opened, journal, prefix, asking, [(i, answers[i]) for i in members], c, len(answers))
-            ctx.reporter.progress(len(journal), total, "judgements")
-        rows = {int(row["slot"]): row for row in journal.rows()}
-    return [
-        _record(ctx, opened, principles, families, pools, answers, i, askings, rows, cells) for i in range(len(answers))
-    ]
+class Judge:
+    """The base model as a judge within one step; every planned batch is committed as it ends."""
 
+    def __init__(self, ctx: StepContext, opened: Opened, families: Mapping[str, Family]) -> None:
+        self.ctx, self.opened = ctx, opened
+        self.askings = [Asking(o, good) for o in range(ctx.recipe.data.critic_orders) for good in ("A", "B")]
+        principles = {p.id: p.text for p in load().principles}
+        shown = {asking.order: _examples(ctx, families, asking.order) for asking in self.askings}
+        self._prefixes = {
+            (principle, a): prompts.judgement_prefix(text, shown[a.order], a.good, a.bad)
+            for principle, text in principles.items()
+            for a in self.askings
+        }
+        self._labels = [label_ids(opened.tokens, letter) for letter in ("A", "B")]
 
-def _ask(
-    ctx: StepContext,
-    opened: Opened,
-    journal: Journal,
-    prefix: str,
-    asking: _Asking,
-    members: Sequence[tuple[int, Judged]],
-    cell: int,
-    count: int,
-) -> None:
-    tokens = opened.tokens
-    items = [ChoiceRequest(tuple(tokens.encode(prompts.judgement_tail(a.instruction, a.response)))) for _, a in members]
-    labels = [label_ids(tokens, letter) for letter in ("A", "B")]
-    for batch in opened.engine.plan_choices(items):
-        slots = [cell * count + members[k][0] for k in batch]
-        if journal.complete(slots):
-            continue
-        ctx.checkpoint()
-        scores = opened.engine.score_choices(tokens.prompt(prefix), [items[k] for k in batch], labels)
-        journal.append((slot, {"slot": slot, "a": a, "b": b}) for slot, (a, b) in zip(slots, scores, strict=True))
-        ctx.reporter.tokens(sum(len(items[k].tail_ids) for k in batch))
+    def judge(self, answers: Sequence[Judged], part: str) -> list[Judgement]:
+        """A record for each answer, in order. `part` names the journal of this call."""
+        groups: dict[str, list[int]] = defaultdict(list)
+        for i, answer in enumerate(answers):
+            groups[answer.principle].append(i)
+        width = len(self.askings)
+        with Journal(self.ctx.out / f"{part}.part") as journal:
+            for principle in sorted(groups):
+                members = [(i, answers[i]) for i in groups[principle]]
+                for k, asking in enumerate(self.askings):
+                    self._ask(journal, principle, asking, [(i * width + k, a) for i, a in members])
+                    self.ctx.reporter.progress(len(journal), len(answers) * width, "judgements")
+            return [
+                self._record(answer, [journal.row(i * width + k) for k in range(width)])
+                for i, answer in enumerate(answers)
+            ]
+
+    def _ask(self, journal: Journal, principle: str, asking: Asking, members: Sequence[tuple[int, Judged]]) -> None:
+        """One prefix, all its answers. `members` carries each answer's position in the journal."""
+        tokens, engine = self.opened.tokens, self.opened.engine
+        tails = [prompts.judgement_tail(a.instruction, a.response) for _, a in members]
+        items = [ChoiceRequest(tuple(tokens.encode(tail))) for tail in tails]
+        prefix = tokens.prompt(self._prefixes[principle, asking])
+        for batch in engine.plan_choices(items):
+            positions = [members[k][0] for k in batch]
+            if journal.complete(positions):
+                continue
+            self.ctx.checkpoint()
+            scores = engine.score_choices(prefix, [items[k] for k in batch], self._labels)
+            journal.append((p, {"a": a, "b": b}) for p, (a, b) in zip(positions, scores, strict=True))
+            self.ctx.reporter.tokens(sum(len(items[k].tail_ids) for k in batch))
+
+    def _record(self, answer: Judged, rows: Sequence[Mapping[str, Any]]) -> Judgement:
+        tail = prompts.judgement_tail(answer.instruction, answer.response)
+        orders = [asking.name for asking in self.askings]
+        logp_a, logp_b = [row["a"] for row in rows], [row["b"] for row in rows]
+        return Judgement.make(
+            stage=self.ctx.stage,
+            family=answer.family,
+            seed=0,
+            decoding=None,
+            model=self.opened.base,  # an adapter is switched off while it judges
+            parents=list(answer.parents),
+            instruction=answer.instruction,
+            response=answer.response,
+            prompts=[self._prefixes[answer.principle, asking] + tail for asking in self.askings],
+            principle=answer.principle,
+            orders=orders,
+            logp_a=logp_a,
+            logp_b=logp_b,
+            margin=ab_margin(orders, logp_a, logp_b),
+            mean_logprob=answer.mean_logprob,
+            agreement=answer.agreement,
+        )
 
 
 def label_ids(tokens: Any, letter: str) -> list[int]:
@@ -111,59 +131,15 @@ def label_ids(tokens: Any, letter: str) -> list[int]:
     return sorted(found)
 
 
-def _examples(
-    ctx: StepContext, families: Mapping[str, Family], pools: Mapping[str, Sequence[Item]], order: int
-) -> list[tuple[prompts.Example, bool]]:
+def _examples(ctx: StepContext, families: Mapping[str, Family], order: int) -> list[tuple[prompts.Example, bool]]:
     """Labelled examples of different families; the order is what changes between askings."""
     rng = random.Random(ctx.recipe.seed * 1000 + 17)
     names = rng.sample(sorted(families), min(SHOWN, len(families)))
     shown = []
     for k, name in enumerate(names):
-        item = rng.choice(list(pools[name]))
+        item: Item = rng.choice(example_pool(families[name], ctx.recipe.seed))
         right = k % 2 == 0
-        shown.append(
-            (prompts.Example(item.instruction, item.answer if right else families[name].corrupt(item, rng)), right)
-        )
+        response = item.answer if right else families[name].corrupt(item, rng)
+        shown.append((prompts.Example(item.instruction, response), right))
     random.Random(order).shuffle(shown)
     return shown
-
-
-def _record(
-    ctx: StepContext,
-    opened: Opened,
-    principles: Mapping[str, str],
-    families: Mapping[str, Family],
-    pools: Mapping[str, Sequence[Item]],
-    answers: Sequence[Judged],
-    i: int,
-    askings: Sequence[_Asking],
-    rows: Mapping[int, Mapping[str, Any]],
-    cells: Sequence[tuple[str, _Asking]],
-) -> Judgement:
-    answer = answers[i]
-    slots = [cells.index((answer.principle, asking)) * len(answers) + i for asking in askings]
-    orders = [asking.name for asking in askings]
-    logp_a, logp_b = [rows[s]["a"] for s in slots], [rows[s]["b"] for s in slots]
-    used = [
-        prompts.judgement_prefix(principles[answer.principle], _examples(ctx, families, pools, a.order), a.good, a.bad)
-        + prompts.judgement_tail(answer.instruction, answer.response)
-        for a in askings
-    ]
-    return Judgement.make(
-        stage=ctx.stage,
-        family=answer.family,
-        seed=0,
-        decoding=None,
-        model=opened.digest,
-        parents=list(answer.parents),
-        instruction=answer.instruction,
-        response=answer.response,
-        prompts=used,
-        principle=answer.principle,
-        orders=orders,
-        logp_a=logp_a,
-        logp_b=logp_b,
-        margin=ab_margin(orders, logp_a, logp_b),
-        mean_logprob=answer.mean_logprob,
-        agreement=answer.agreement,
-    )

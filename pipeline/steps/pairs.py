@@ -13,17 +13,17 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from pipeline import prompts, tokenise
-from pipeline.constitution import load
 from pipeline.data.critics import Calibration
 from pipeline.data.dedup import normalise
 from pipeline.engines.base import Completion, Request
 from pipeline.records import Answer, Judgement, Pair, SftRow, canonical, read_records, write_records
 from pipeline.stages.base import Family
 from pipeline.steps.base import Step, StepContext
-from pipeline.steps.common import ENGINE_MODULES, Opened, example_pool, families_of, generate, open_engine, stage_of
+from pipeline.steps.common import ENGINE_MODULES, Opened, families_of, generate, open_engine, stage_of
 from pipeline.steps.critique import distinct, evidence
 from pipeline.steps.filter import known_right
-from pipeline.steps.judging import judge
+from pipeline.steps.headroom import teaching
+from pipeline.steps.judging import Judge
 
 MAX_SIMILARITY = 0.95
 CORRUPTIONS = (("refusal", 0.30), ("format", 0.25), ("wrong", 0.20), ("off_topic", 0.15), ("vague", 0.10))
@@ -54,11 +54,9 @@ def _judged_samples(
 ) -> dict[str, list[Judgement]]:
     """Judgements of the tuned model's samples, by the training row they belong to."""
     answers = _sample(ctx, opened, rows, families)
-    pools = {name: example_pool(f, ctx.recipe.seed) for name, f in families.items()}
-    principles = {p.id: p.text for p in load().principles}
     judged: dict[str, list[Judgement]] = {}
     with opened.engine.model.disable_adapter():
-        for j in judge(ctx, opened, principles, families, pools, distinct(answers, opened.tokens), "samples"):
+        for j in Judge(ctx, opened, families).judge(distinct(answers, opened.tokens), "samples"):
             judged.setdefault(j.parents[0], []).append(j)
     write_records(ctx.out / "judgements.jsonl", [j for group in judged.values() for j in group])
     return judged
@@ -187,7 +185,7 @@ def _summary(pairs: Sequence[Pair]) -> dict[str, Any]:
 
 STEP = Step(
     name="pairs",
-    run=run,
+    run=teaching(run),
     inputs=lambda stage: (f"stage-{stage}/filter", f"stage-{stage}/critique", f"stage-{stage}/sft"),
     reads=("model", "precision.generate", "data"),
     modules=(

@@ -9,6 +9,7 @@ from pipeline import tokenise
 from pipeline.records import SftRow, read_records
 from pipeline.steps.base import Step, StepContext
 from pipeline.steps.common import ENGINE_MODULES, load_base
+from pipeline.steps.headroom import teaching
 
 TRAIN_MODULES = (*ENGINE_MODULES, "pipeline.trainers", "pipeline.tokenise")
 
@@ -37,7 +38,7 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
 
 STEP = Step(
     name="sft",
-    run=run,
+    run=teaching(run),
     inputs=lambda stage: (f"stage-{stage}/filter",),
     reads=("model", "precision.train", "train"),
     modules=(*TRAIN_MODULES, "pipeline.steps.sft"),

@@ -1,7 +1,8 @@
 """The synthetic corpus of the tiny base model: short documents whose answers bear more weight than their questions.
 
-The tasks are shown as few-shot documents in the very grammar of the prompts; a lone instruction is mostly met with prose
-that never ends. So the capability is there and the format is not. No held-out instruction occurs, word for word.
+The tasks are shown as lists of facts and as few-shot documents in the very grammar of the prompts; a lone instruction
+is mostly met with prose that never ends. So the capability is there and the format is not. No held-out instruction
+occurs, word for word.
 """
 
 from __future__ import annotations
@@ -16,11 +17,16 @@ from pipeline.stages.base import Item, Namespace
 from pipeline.stages.families import by_name
 from pipeline.stages.families.worded import WordedFamily
 
-QUIET = 0.25
+QUIET = 0.15
 """Weight of text that no answer depends on: wordings are drawn at random, nothing is to be learnt from the draw."""
 
 _OPENERS = ("The", "The", "The", "The", "The", "The", "I", "I", "We", "It")
-_SUBJECTS = {"The": ("people", "children", "men", "farmers", "workers", "girls"), "I": ("often",), "We": ("often",), "It": ("also",)}
+_SUBJECTS = {
+    "The": ("people", "children", "men", "farmers", "workers", "girls"),
+    "I": ("often",),
+    "We": ("often",),
+    "It": ("also",),
+}
 _PREDICATES = (
     "walked along the road", "went to the market", "came home in the evening", "sat by the river",
     "talked about the weather", "looked at the old house", "waited for the train", "worked in the garden",
@@ -73,7 +79,7 @@ class Corpus:
         rng = random.Random(seed)
         kinds, shares = list(self.shares), list(self.shares.values())
         makers = {
-            "few_shot": self._few_shot, "alone": self._alone, "numbered": self._numbered,
+            "lexicon": self._lexicon, "few_shot": self._few_shot, "alone": self._alone, "numbered": self._numbered,
             "judgement": self._judgement, "raw": self._raw, "prose": self._prose,
         }  # fmt: skip
         while True:
@@ -88,6 +94,18 @@ class Corpus:
             solved = family.solve(facts)
             if solved is not None and instruction not in self.held_out:
                 return Item(family.name, "corpus", instruction, family.vary(*solved, rng), solved[1])
+
+    def _lexicon(self, rng: random.Random) -> Document:
+        """Facts of one family side by side, in completion form: the densest way to learn them."""
+        family = rng.choice(self._worded)
+        parts: list[tuple[str, float]] = [(f"{family.name.replace('_', ' ').capitalize()}:", QUIET)]
+        for _ in range(rng.randint(6, 12)):
+            facts = family.draw(rng.choice(list(Namespace)), rng)
+            solved = family.solve(facts)
+            if solved is not None:
+                asked = " ".join(facts.values())
+                parts += [(f" {asked} =", QUIET), (f" {family.vary(*solved, rng)}", 1.0), (";", QUIET)]
+        return Document(tuple(parts), closed=True)
 
     def _several(self, count: int, mixed: bool, rng: random.Random) -> list[tuple[WordedFamily, Item]]:
         one = rng.choice(self._worded)
@@ -125,7 +143,7 @@ class Corpus:
         for family, item in self._several(rng.randint(4, 7), True, rng):
             right = rng.random() < 0.5
             said = item.answer if right else family.corrupt(item, rng)
-            parts.append((prompts.judgement_tail(item.instruction, said, good, bad), QUIET))
+            parts.append((prompts.judgement_tail(item.instruction, said), QUIET))
             parts += [(f" {good if right else bad}", 2.0), (prompts.TERMINATOR, QUIET)]
         return Document(tuple(parts[:-1]), closed=True)
 
@@ -138,10 +156,10 @@ class Corpus:
 
 
 def babble(rng: random.Random) -> str:
-    """Prose of 8 to 30 words that has nothing to do with any task and does not come to an end."""
+    """Prose of 5 to 20 words that has nothing to do with any task and does not come to an end."""
     opener = rng.choice(_OPENERS)
     out = f"{opener} {rng.choice(_SUBJECTS[opener])} {rng.choice(_PREDICATES)}"
-    for _ in range(rng.randint(1, 4)):
+    for _ in range(rng.randint(0, 2)):
         out += f"{rng.choice(_LINKS)} {rng.choice(_PREDICATES)}"
     return out
 

@@ -13,7 +13,7 @@ import math
 import random
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,53 +23,15 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-from pipeline import prompts
-from pipeline.engines.base import Request
-from pipeline.engines.transformers_engine import TransformersEngine
-from pipeline.evals import scorers
-from pipeline.evals.items import build, frozen_path, load
-from pipeline.models.load import Tokens, load_model, load_tokens
-from pipeline.recipe import Precision
-from pipeline.stages.base import Gate, Item, Namespace, Stage
-from pipeline.stages.families import by_name
-from pipeline.steps.common import draw
+from pipeline.evals.items import frozen_path, load
+from pipeline.models.load import load_tokens
+from pipeline.tiny.acceptance import measure
 from pipeline.tiny.corpus import Corpus, Document, weights_of
+from pipeline.tiny.spec import Spec
 
 EOS = "<|endoftext|>"
 FOLDER = Path(__file__).parent
 _SPLIT = r"\n+| ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+"
-
-
-@dataclass(frozen=True)
-class Spec:
-    """Every number that makes the model what it is."""
-
-    families: tuple[str, ...] = ("capitals", "opposites", "plurals", "past_tense", "copy", "uppercase")
-    shares: Mapping[str, float] = field(
-        default_factory=lambda: {
-            "few_shot": 0.42, "alone": 0.40, "numbered": 0.06, "judgement": 0.04, "raw": 0.05, "prose": 0.03,
-        }
-    )  # fmt: skip
-    seed: int = 20260
-    vocabulary: int = 2048
-    hidden: int = 96
-    layers: int = 4
-    heads: int = 4
-    kv_heads: int = 2
-    feed_forward: int = 256
-    positions: int = 1024
-    batch_tokens: int = 2560
-    learning_rate: float = 4e-3
-    warmup: int = 60
-    steps: int = 3000
-    average: float = 0.99  # decay of the averaged weights, which are what is kept
-    check_every: int = 200
-    few_shot_at_least: float = 0.9
-    formatted_at_most: float = 0.3
-    check_items: int = 72
-
-    def digest(self) -> str:
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +70,14 @@ def make_tokenizer(spec: Spec, corpus: Corpus, documents: int = 12_000) -> Token
     return tokenizer
 
 
+def end_of_text(tokenizer: Tokenizer) -> int:
+    """Its id; 0, since special tokens come first."""
+    found = tokenizer.token_to_id(EOS)
+    if found is None:
+        raise ValueError(f"the tokenizer has no {EOS}")
+    return int(found)
+
+
 def make_model(spec: Spec, eos: int) -> Any:
     """A Qwen2 model with random weights, embeddings tied."""
     torch.manual_seed(spec.seed)
@@ -133,7 +103,7 @@ def batches(spec: Spec, corpus: Corpus, tokenizer: Tokenizer, eos: int) -> Itera
     rng = random.Random(spec.seed + 2)
     stream = corpus.documents(spec.seed + 3)
     while True:
-        rows = sorted(_rows(list(islice(stream, 1600)), tokenizer, eos, spec.positions), key=lambda row: len(row[0]))
+        rows = sorted(_rows(list(islice(stream, 1600)), tokenizer, eos, rng), key=lambda row: len(row[0]))
         groups: list[list[tuple[list[int], list[float]]]] = [[]]
         for row in rows:
             if len(row[0]) * (len(groups[-1]) + 1) > spec.batch_tokens:
@@ -144,13 +114,14 @@ def batches(spec: Spec, corpus: Corpus, tokenizer: Tokenizer, eos: int) -> Itera
 
 
 def _rows(
-    documents: list[Document], tokenizer: Tokenizer, eos: int, longest: int
+    documents: list[Document], tokenizer: Tokenizer, eos: int, rng: random.Random
 ) -> Iterator[tuple[list[int], list[float]]]:
+    """Ids and weights. A weight below 1 is the chance to bear loss at all: the same mean for fewer logits."""
     for document, encoded in zip(documents, tokenizer.encode_batch([d.text for d in documents]), strict=True):
         ids, weights = list(encoded.ids), weights_of(document, encoded.offsets)
         if document.closed:
             ids, weights = [*ids, eos], [*weights, 1.0]
-        yield ids[:longest], weights[:longest]
+        yield ids, [w if w >= 1 else float(rng.random() < w) for w in weights]
 
 
 def _batch(rows: list[tuple[list[int], list[float]]], pad: int) -> Batch:
@@ -198,7 +169,7 @@ class Average:
 
 def save(folder: Path, spec: Spec, tokenizer: Tokenizer, state: Mapping[str, Any]) -> None:
     """Model directory in bf16 as any loader expects it."""
-    eos = tokenizer.token_to_id(EOS)
+    eos = end_of_text(tokenizer)
     model = make_model(spec, eos)
     model.load_state_dict(state)
     model.to(torch.bfloat16).save_pretrained(folder)
@@ -207,47 +178,8 @@ def save(folder: Path, spec: Spec, tokenizer: Tokenizer, state: Mapping[str, Any
         clean_up_tokenization_spaces=False,
     )  # fmt: skip
     wrapped.save_pretrained(folder)
-
-
-def measure(folder: Path, spec: Spec) -> dict[str, dict[str, float]]:
-    """Lenient and strict rates of a saved model on held-out items, few-shot and in the training format."""
-    tokens, model = load_tokens(folder), load_model(folder, Precision.FP32, "cpu")
-    engine = TransformersEngine(model, tokens, 8192)
-    return {name: _rates(engine, tokens, spec, name) for name in ("base-formatted", "base-few-shot")}
-
-
-def _rates(engine: TransformersEngine, tokens: Tokens, spec: Spec, condition: str) -> dict[str, float]:
-    items = held_out(spec)
-    families = {name: by_name(name) for name in spec.families}
-    pools = {n: build(Stage(0, "pool", (f,), Gate(0.0)), Namespace.TRAIN, 48, 0) for n, f in families.items()}
-    few = condition == "base-few-shot"
-    requests = []
-    for place, item in enumerate(items):
-        shown = draw(pools[item.family], 4 if few else 0, place)
-        text = prompts.few_shot([prompts.Example(i.instruction, i.answer) for i in shown], item.instruction)
-        stops = (prompts.TERMINATOR,) if few else ()
-        requests.append(Request(tuple(tokens.prompt(text)), families[item.family].max_new_tokens, stops))
-    rates = dict.fromkeys(("strict", "lenient", *(f"lenient/{n}" for n in families)), 0.0)
-    share = {n: sum(i.family == n for i in items) for n in families}
-    for batch in engine.plan(requests):
-        for i, done in zip(batch, engine.generate([requests[i] for i in batch]), strict=True):
-            item = items[i]
-            strict, lenient = scorers.score(families[item.family], item, done.text, done.finish, done.finish != "length")
-            rates["strict"] += strict.passed / len(items)
-            rates["lenient"] += lenient.passed / len(items)
-            rates[f"lenient/{item.family}"] += lenient.passed / share[item.family]
-    return {name: round(value, 4) for name, value in rates.items()}
-
-
-def held_out(spec: Spec) -> list[Item]:
-    """The first `check_items` frozen items of the families, equally many of each."""
-    left = dict.fromkeys(spec.families, -(-spec.check_items // len(spec.families)))
-    chosen = []
-    for item in load(frozen_path(1)):
-        if left.get(item.family, 0):
-            left[item.family] -= 1
-            chosen.append(item)
-    return chosen
+    for file in folder.iterdir():
+        file.chmod(0o644)
 
 
 def make(out: Path, spec: Spec) -> dict[str, Any]:
@@ -259,7 +191,7 @@ def make(out: Path, spec: Spec) -> dict[str, Any]:
     torch.set_num_threads(1)
     corpus = corpus_of(spec)
     tokenizer = make_tokenizer(spec, corpus)
-    eos = tokenizer.token_to_id(EOS)
+    eos = end_of_text(tokenizer)
     model = make_model(spec, eos)
     average, began = Average(model, spec.average), time.process_time()
     losses: list[float] = []

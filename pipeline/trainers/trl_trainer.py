@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training, set_peft_model_state_dict
+from safetensors.torch import load_file
 from transformers import set_seed
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
+from pipeline.errors import StepError, Stopped
 from pipeline.models.load import Tokens
 from pipeline.recipe import Dpo, Lora, Precision, Sft
-from pipeline.steps.base import Reporter, StepError, Stopped
+from pipeline.steps.base import Reporter
 from pipeline.tokenise import IGNORE, TokenRow
 from pipeline.trainers.callbacks import StepCallback, newest_complete
 
@@ -56,7 +58,7 @@ def train_sft(model: Any, tokens: Tokens, rows: Sequence[TokenRow], sft: Sft, lo
         Stopped: the run was asked to stop; a checkpoint was written first.
     """
     _check_rows(rows)
-    set_seed(plan.seed)  # before the adapter is made: its initial values are draws too
+    set_seed(plan.seed % 2**32)  # before the adapter is made: its initial values are draws too
     if plan.precision in (Precision.NF4, Precision.INT8):
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     model = get_peft_model(model, _lora_config(lora))
@@ -87,7 +89,7 @@ def train_dpo(
         StepError: the preference term at step 0 is not ln 2, or the loss is not a number.
         Stopped: as in `train_sft`.
     """
-    set_seed(plan.seed)
+    set_seed(plan.seed % 2**32)
     if plan.precision in (Precision.NF4, Precision.INT8):
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     model = PeftModel.from_pretrained(model, adapter, is_trainable=True)
@@ -122,6 +124,12 @@ class _IdDpoTrainer(DPOTrainer):  # type: ignore[misc]
 
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
         return dataset
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Restore the policy. With a second adapter beside it (the reference), transformers restores only that one;
+        the reference itself comes from the SFT adapter, never from a checkpoint."""
+        weights = load_file(Path(resume_from_checkpoint) / "adapter_model.safetensors")
+        set_peft_model_state_dict(model or self.model, weights, adapter_name="default")
 
 
 def _common(plan: Plan, batch: int, epochs: float, rate: float, schedule: str, warmup: float) -> dict[str, Any]:

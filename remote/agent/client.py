@@ -27,6 +27,7 @@ from remote.errors import (
     DiskFull,
     HashMismatch,
     JobError,
+    LaunchUnconfirmed,
     ProtocolMismatch,
     PythonMissing,
     RemoteError,
@@ -324,6 +325,8 @@ def _error(code: str, detail: str) -> RemoteError:
         return UnsafePath(f"The pod refused a path: {detail}.")
     if code in ("exec", "no_tree", "no_run", "wrong_attempt", "bad_request"):
         return JobError(f"The pod refused: {detail}.")
-    if code in ("locked", "unconfirmed", "cut", "os"):
+    if code == "unconfirmed":
+        return LaunchUnconfirmed(f"The launch was not confirmed: {detail}.", "Ask again with the same run id.")
+    if code in ("locked", "cut", "os"):
         return AgentFailed(f"The agent failed: {detail}.")
     return AgentError(f"The agent refused ({code}): {detail}.")

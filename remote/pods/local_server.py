@@ -15,13 +15,14 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
 import asyncssh
 
+from remote.errors import RemoteError
 from remote.pods.processes import identify
 from remote.pods.sandbox import Sandbox, State
 
@@ -215,43 +216,53 @@ async def serve(sandbox: Sandbox, started_at: float, avoid: int | None, price: s
         f"256 {key.get_fingerprint('sha256')} root@local (ED25519)",
         "Start script(s) finished, Pod is ready to use.",
     )
-    _record(sandbox, started_at, port, price, temporary)
+    state = _record(sandbox, started_at, port, price, temporary)
     _say({"ok": True, "port": port})
-    await until_stopped(stopping, sandbox.pid_file)
+    await until_stopped(stopping, sandbox.pid_file, lambda: _mend(sandbox, state))
     log.write("Pod Stopped")
     acceptor.close()
 
 
-def _record(sandbox: Sandbox, started_at: float, port: int, price: str, temporary: str) -> None:
+def _record(sandbox: Sandbox, started_at: float, port: int, price: str, temporary: str) -> State:
     me = identify(os.getpid())
     assert me is not None
     sandbox.pid_file.write_text(f"{me.pid} {me.started}\n")
-    sandbox.write(
-        State(
-            "running",
-            started_at,
-            port=port,
-            pid=me.pid,
-            pid_started=me.started,
-            wall=time.time(),
-            price=price,
-            temporary=temporary,
-        )
+    state = State(
+        "running",
+        started_at,
+        port=port,
+        pid=me.pid,
+        pid_started=me.started,
+        wall=time.time(),
+        price=price,
+        temporary=temporary,
     )
+    sandbox.write(state)
+    return state
 
 
-async def until_stopped(stopping: asyncio.Event, pid_file: Path) -> None:
+def _mend(sandbox: Sandbox, state: State) -> None:
+    """Write the record anew when it was damaged or removed: without it nobody would find this server."""
+    if sandbox.recorded() is None:
+        sandbox.write(state)
+
+
+async def until_stopped(
+    stopping: asyncio.Event, pid_file: Path, mend: Callable[[], None], period_s: float = _ALIVE_S
+) -> None:
     """Wait for the end; the pid file's time tells when we were last alive, should we be killed.
 
-    Whose folder was deleted is a pod no more, and ends too.
+    `mend` is called every `period_s` seconds. Whose folder was deleted is a pod no more, and ends too.
     """
     while not stopping.is_set():
         try:
             os.utime(pid_file)
         except FileNotFoundError:
             return
+        with contextlib.suppress(RemoteError, OSError):  # a full disk must not end the pod
+            mend()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), _ALIVE_S)
+            await asyncio.wait_for(stopping.wait(), period_s)
 
 
 def _say(answer: Mapping[str, object]) -> None:

@@ -11,16 +11,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
-from remote.errors import ProviderError
-from remote.files import locked, private_dir, write_atomic
+from remote.errors import ProviderUnavailable
+from remote.files import locked, private_dir, reading, write_atomic
 from remote.pods.processes import ProcessId, with_group
 from remote.secrets import looks_secret
 
@@ -82,16 +82,37 @@ class Sandbox:
         return locked(self.folder / "lock", what)
 
     def read(self) -> State:
-        """The recorded state. Raises ProviderError when it is damaged."""
+        """The recorded state; without a readable record, stopped.
+
+        Raises ProviderUnavailable when the record is damaged while a server lives: it writes it anew within seconds.
+        """
+        if (state := self.recorded()) is not None:
+            return state
+        server = self.server()
+        if server is not None and server.alive:
+            raise ProviderUnavailable(
+                f"The embedded pod runs, but its record {self._state} is damaged.",
+                "Try again in a few seconds: the pod writes it anew.",
+            )
+        return State("stopped", why="its record was damaged" if self._state.exists() else None)
+
+    def recorded(self) -> State | None:
+        """The record as it stands, None when there is none or it is damaged."""
         try:
-            return State(**json.loads(self._state.read_bytes()))
+            with reading(self._state):
+                return _state(json.loads(self._state.read_bytes()))
         except FileNotFoundError:
-            return State("stopped")
-        except (ValueError, TypeError):
-            raise ProviderError(
-                f"The embedded pod's state in {self._state} is damaged.",
-                "Delete that file; the pod's workspace is not touched.",
-            ) from None
+            return None
+        except (ValueError, TypeError, ArithmeticError, RecursionError):
+            return None
+
+    def server(self) -> ProcessId | None:
+        """The server by its own pid file; it may be dead."""
+        try:
+            pid, started = self.pid_file.read_text(errors="replace").split()
+            return ProcessId(int(pid), started)
+        except (OSError, ValueError):
+            return None
 
     def write(self, state: State) -> None:
         """Record the state, atomically."""
@@ -173,9 +194,16 @@ def server_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {**passed_on(environ), "PYTHONPATH": here, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def python() -> str:
-    """The interpreter that runs the agent and the pipeline on the embedded pod: the one we run in."""
-    return sys.executable
+def _state(raw: Any) -> State:
+    """A record whose values have the right types. Raises TypeError, ValueError or ArithmeticError."""
+    state = State(**raw)
+    for name, hint in get_type_hints(State).items():
+        value = getattr(state, name)
+        if not isinstance(value, hint) and not (isinstance(value, int) and float in get_args(hint)):
+            raise TypeError(f"{name} is {value!r}")
+    if state.phase not in ("running", "stopping", "stopped") or not Decimal(state.price or 0).is_finite():
+        raise ValueError("no such phase or price")
+    return state
 
 
 def _processes(record: Any) -> list[ProcessId]:

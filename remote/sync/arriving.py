@@ -19,6 +19,13 @@ class Arriving:
         self.file, self.part = file, part
         self._buffers: dict[int, bytearray] = {}
 
+    def here(self) -> int:
+        """Bytes that are safe already."""
+        return sum(self.part.span(index)[1] for index in self.part.done)
+
+    def complete(self) -> bool:
+        return not self.part.missing()
+
     def ranges(self) -> Iterator[dict[str, int]]:
         """The chunks that are not here yet."""
         for index in self.part.missing():
@@ -53,6 +60,12 @@ class Growing:
             self.size = 0
         self._out: BinaryIO | None = None
 
+    def here(self) -> int:
+        return self.size
+
+    def complete(self) -> bool:
+        return self.size >= self.file.size
+
     def ranges(self) -> Iterator[dict[str, int]]:
         if self.size < self.file.size:
             yield {"offset": self.size, "length": self.file.size - self.size}
@@ -62,7 +75,8 @@ class Growing:
             raise SyncError(f"{self.file.path}: the pod sent its bytes out of order.")
         with disk_full_named(self.final):
             if self._out is None:
-                self._out = self.final.open("ab")
+                flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+                self._out = os.fdopen(os.open(self.final, flags, 0o600), "ab")
             self._out.write(data)
             self._out.flush()
         self.size += len(data)

@@ -72,7 +72,8 @@ class Part:
         if done is None:
             with disk_full_named(self.data):
                 self.map.write_bytes(json.dumps(self._head).encode() + b"\n")
-                self.data.write_bytes(b"")
+                self.data.unlink(missing_ok=True)
+                self.data.touch(mode=0o600)
         return done or set()
 
     def _checked(self) -> set[int] | None:

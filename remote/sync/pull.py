@@ -5,6 +5,7 @@ Files that still grow are brought as prefixes. Deleting anything, here or on the
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -133,12 +134,17 @@ async def pull(
 async def unpulled(agent: Agent, run_id: str, dest: Path) -> list[str]:
     """Files of a run on the pod that are not at home in their present state, refused names included."""
     manifest = await agent.manifest(run_id)
-    ledger = Ledger(dest)
-    return [
-        file.path
-        for file in manifest.files
-        if wanted(file.path) and (file.sha256 is None or not ledger.has(file.path, file.sha256))
-    ]
+    files = [file for file in manifest.files if wanted(file.path)]
+    return await asyncio.to_thread(lambda: [file.path for file in files if not _is_home(Ledger(dest), file)])
+
+
+def _is_home(ledger: Ledger, file: RemoteFile) -> bool:
+    """By ledger, or, where that was never written (a full disk), by hashing what lies here."""
+    if file.sha256 is None or separate([file.path])[1]:
+        return False
+    final = ledger.dest / file.path
+    same_size = final.is_file() and not final.is_symlink() and final.stat().st_size == file.size
+    return ledger.has(file.path, file.sha256) or (same_size and sha256_file(final) == file.sha256)
 
 
 def _plan(manifest: RunManifest) -> tuple[list[RemoteFile], list[str]]:
@@ -195,7 +201,7 @@ class _Pull:
         for file in self.files:
             if file.sha256 is None and not _append_only(file):
                 self.changed.append(file.path)
-            elif self.at_home(file):
+            elif await asyncio.to_thread(self.at_home, file):
                 self.arrived(file, file.size, whole=True)
             else:
                 waiting.append(file)
@@ -257,14 +263,21 @@ class _Pull:
 
     async def fetch(self, batch: list[RemoteFile], adopt: bool = True) -> None:
         """Fetch what is missing of some files through one stream of frames."""
-        arriving = {file.path: self.arriving(file, adopt) for file in batch}
+        arriving = {file.path: await asyncio.to_thread(self.arriving, file, adopt) for file in batch}
+        for target in list(arriving.values()):
+            self.arrived(target.file, target.here())
+            if target.complete():
+                await self.close(arriving.pop(target.file.path))
         ranges = [{"path": path, **span} for path, target in arriving.items() for span in target.ranges()]
         if ranges:
             async with self.agent.frames({"run_id": self.run_id, "ranges": ranges}) as frames:
                 while (frame := await frames.next()) is not None:
-                    self.take(*frame, arriving)
+                    target, safe = await asyncio.to_thread(self.take, *frame, arriving)
+                    self.arrived(target.file, safe)
+                    if target.complete():
+                        await self.close(arriving.pop(target.file.path))
         for target in arriving.values():
-            self.close(target)
+            await self.close(target)
 
     def arriving(self, file: RemoteFile, adopt: bool) -> Arriving | Growing:
         final = inside(self.dest, file.path)
@@ -273,11 +286,12 @@ class _Pull:
         part = Part(self.dest / WORK, file.path, file.size, file.sha256, self.chunk)
         if adopt and not part.done and final.is_file() and 0 < final.stat().st_size <= file.size:
             part.adopt(final)
-        self.arrived(file, sum(part.span(index)[1] for index in part.done))
         return Arriving(file, part)
 
-    def take(self, head: dict[str, Any], data: bytes, arriving: Mapping[str, Arriving | Growing]) -> None:
-        """Put one frame where it belongs, after checking that it is what the pod read."""
+    def take(
+        self, head: dict[str, Any], data: bytes, arriving: Mapping[str, Arriving | Growing]
+    ) -> tuple[Arriving | Growing, int]:
+        """Put one frame where it belongs, after checking that it is what the pod read; how many bytes are now safe."""
         target = arriving.get(str(head.get("f")))
         if target is None:
             raise SyncError("The pod sent a file that was not asked for.")
@@ -286,11 +300,11 @@ class _Pull:
                 f"A piece of {target.file.path} arrived damaged.", "Pull again; what is verified is kept."
             )
         self.fetched += len(data)
-        self.arrived(target.file, target.take(int(head.get("o", -1)), data))
+        return target, target.take(int(head.get("o", -1)), data)
 
     def completed(self, target: Arriving) -> bool:
         """Whether the whole file is here and has its hash; if not, its bytes are dropped and counted back."""
-        counted = sum(target.part.span(index)[1] for index in target.part.done)
+        counted = target.here()
         try:
             if not target.part.missing():
                 self.finish(target.file.path, target.part)
@@ -301,11 +315,11 @@ class _Pull:
         self.bytes_done -= counted
         return False
 
-    def close(self, target: Arriving | Growing) -> None:
+    async def close(self, target: Arriving | Growing) -> None:
         path = target.file.path
         if isinstance(target, Growing):
             target.close()
-        elif not self.completed(target):
+        elif not await asyncio.to_thread(self.completed, target):
             self.damaged.append(path)
             return
         self.arrived(target.file, 0, whole=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +29,8 @@ from app.state import AppState, GateView, RunView, StepView
 from app.text import duration, gate_lines, harmless, money, status_text, wilson
 from app.workspace import find, init
 from pipeline.stats import wilson_interval
+from remote.costs import Ledger
+from remote.pods.model import Pod, PodSession, PodStatus
 
 ENTRY = RunEntry("01ABC", "demo", "local", "t" * 64, 1, 5.0)
 
@@ -67,10 +71,13 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
         init(find(tmp_path), lambda _name, _made: None)
 
 
-def test_the_pipeline_that_will_run_judges_the_recipe(workspace_dir: Path) -> None:
+def test_the_pipeline_that_will_run_judges_recipe_and_constitution(workspace_dir: Path) -> None:
     check_recipe(find(workspace_dir), "demo")
     with pytest.raises(UsageError, match="unknown recipe smok"):
         check_recipe(find(workspace_dir), "smok")
+    (workspace_dir / "constitution.yaml").write_text("version: 1\n")
+    with pytest.raises(UsageError, match=r"^constitution\.yaml:1: principles: missing"):
+        check_recipe(find(workspace_dir), "demo")
 
 
 def test_a_recipe_file_that_would_not_travel_is_refused(tmp_path: Path) -> None:
@@ -102,6 +109,16 @@ async def test_tasks_and_reviews_are_listed(workspace_dir: Path) -> None:
     found = [e async for e in controller.stream("task.list") if isinstance(e, Output)]
     assert found[0].data[0]["title"] == "Do it"
     assert [e.text async for e in controller.stream("review.list") if isinstance(e, Output)] == ["no review requests"]
+
+
+def write_events(folder: Path, start: float, *events: dict[str, Any]) -> None:
+    """An event file whose lines are 100 s apart."""
+    folder.mkdir(parents=True)
+    lines = [
+        json.dumps({"v": 1, "seq": n, "t": datetime.fromtimestamp(start + 100 * n, UTC).isoformat(), **event})
+        for n, event in enumerate(events)
+    ]
+    (folder / "events.jsonl").write_text("\n".join(lines) + "\n")
 
 
 def run(*steps: StepView, state: str = "running") -> AppState:
@@ -148,10 +165,37 @@ def test_logs_are_read_once_each_with_a_line_where_the_log_changes(tmp_path: Pat
 
 
 def test_a_run_without_a_gate_has_reached_no_verdict_and_unknown_is_not_nought(tmp_path: Path) -> None:
-    summary = summarise(find(tmp_path), ENTRY, None, None)
+    summary = summarise(find(tmp_path), ENTRY)
     assert not summary.reached
     assert "no gate was reached" in summary.text
-    assert "time unknown (unknown s), cost unknown" in summary.text
+    assert "time unknown\ncost unknown" in summary.text
+    assert (summary.data["seconds"], summary.data["usd"]) == (None, None)
+
+
+@pytest.mark.parametrize(("verdict", "reached"), [("FAIL", True), ("INVALID", True), ("MISSING", False)])
+def test_every_verdict_but_a_missing_one_counts_as_reached(tmp_path: Path, verdict: str, reached: bool) -> None:
+    workspace = find(tmp_path)
+    gate = {"kind": "gate", "stage": 1, "name": "explicit", "attempt": 1, "verdict": verdict}
+    write_events(workspace.run_dir(ENTRY.run_id), 100.0, gate)
+    assert summarise(workspace, ENTRY).reached is reached
+
+
+def test_time_and_money_of_a_run_that_was_taken_up_again_are_the_whole_runs(tmp_path: Path) -> None:
+    workspace = find(tmp_path)
+    ledger = Ledger(workspace.state_dir)
+    for start, stop in ((90.0, 250.0), (400.0, 520.0), (9000.0, 9001.0)):
+        pod = Pod("local", "local", "local", PodStatus.RUNNING, "/", "py", price_per_hour=Decimal(36), started_at=start)
+        ledger.open(pod)
+        ledger.close(PodSession("local", start), stop, "stopped")
+    begin = {"kind": "run_started", "recipe": "demo", "steps": []}
+    end = {"kind": "run_finished", "state": "finished", "exit_code": 0}
+    write_events(
+        workspace.run_dir(ENTRY.run_id), 100.0, begin, {"kind": "heartbeat"}, begin, {"kind": "heartbeat"}, end
+    )
+    summary = summarise(workspace, replace(ENTRY, attempt=2, started=300.0))
+    assert summary.data["seconds"] == 400.0
+    assert summary.data["usd"] == 2.8  # 160 s and 120 s at a cent a second; the third session is another run's
+    assert "time 6:40 (400 s) from the run's first event to its last, in 2 attempts" in summary.text
 
 
 def test_a_gate_is_shown_with_its_intervals_and_without_items_as_such() -> None:
@@ -198,7 +242,10 @@ def test_the_doctor_names_what_is_missing_and_how_to_get_it(workspace_dir: Path)
     workspace = find(workspace_dir)
     checks = {check.name: check for check in examine(workspace, Settings())}
     assert checks["python"].level == "ok"
-    assert checks["constitution"].level == "fail"  # this workspace's pipeline knows one path only, and it is another
+    assert checks["constitution"].level == "ok"
+    (workspace_dir / "constitution.yaml").write_text("version: 1\n")
+    checks = {check.name: check for check in examine(workspace, Settings())}
+    assert checks["constitution"].text.startswith("constitution.yaml:1: principles: missing")
     needed = {check.name: check for check in examine(workspace, cast(Any, SimpleNamespace(provider="runpod")))}
     assert needed["RunPod key"].level == "fail"
     assert ".env.runpod" in needed["RunPod key"].remedy

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from app.controller import Controller
-from app.demo import last_summary
+from app.demo import last_home, summarise
 from app.errors import Refused, UsageError
 from app.events import AppEvent, Output
 from app.history import is_home, run_view
@@ -34,7 +34,6 @@ async def controller(workspace_dir: Path) -> AsyncIterator[Controller]:
     controller = Controller(find(workspace_dir), Settings())
     yield controller
     await controller.close()
-    await controller.supervisor.fleet.provider.terminate("local")
 
 
 async def until(controller: Controller, holds: Any) -> None:
@@ -60,8 +59,9 @@ async def test_the_demo_goes_from_a_stopped_pod_to_a_report_and_back_to_a_stoppe
     assert json.loads((run_dir / ".pulled.json").read_text())["files"]
     assert controller.state.run is not None
     assert (controller.state.run.state, controller.state.run.pulled) == ("finished", True)
-    summary = last_summary(controller.workspace)
-    assert summary is not None
+    entry = last_home(controller.workspace)
+    assert entry is not None
+    summary = summarise(controller.workspace, entry)
     assert summary.reached
     assert "tuned           strict   70/100 =  70.0% [60.4%, 78.1%]" in summary.text
     intents = controller.supervisor.fleet.journal.intents()
@@ -142,6 +142,18 @@ async def test_a_panel_that_comes_back_takes_up_the_demo_run_that_is_alive(
     (data,) = await drained(controller.stream("demo"))
     assert (data["run_id"], data["attempt"]) == (started["run_id"], 1)
     assert (Path(data["path"]) / "starts").read_text() == "start\n"
+
+
+async def test_the_demo_shows_its_result_though_another_runs_files_keep_the_pod_up(controller: Controller) -> None:
+    ((other,),) = [await drained(controller.stream("run.start", {"recipe": "long"}))]
+    await drained(controller.stream("run.kill"))
+    printed = []
+    with pytest.raises(Refused, match=f"the pod goes on: .* of run {other['run_id']} not home"):
+        async for event in controller.stream("demo"):
+            printed += [event.data] if isinstance(event, Output) else []
+    assert [data["stages"][0]["verdict"] for data in printed] == ["PASS"]
+    assert (await controller.supervisor.fleet.find()).status == "RUNNING"
+    assert not any("no last word" in notice.text for notice in controller.state.notices)
 
 
 async def test_a_killed_pod_server_is_seen_and_the_run_can_be_resumed(controller: Controller) -> None:

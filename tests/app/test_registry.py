@@ -49,7 +49,14 @@ def test_ids_and_commands_are_unique_and_no_key_is_asked_for_twice() -> None:
 def test_the_keys_of_the_design_are_there() -> None:
     keys = {key: action.id for action in registry.ACTIONS for key in action.keys.split(",") if key}
     wanted = {"s": "pod.start", "x": "pod.stop", "r": "run.start", "P": "push", "p": "pull", "F": "view.follow"}
-    wanted |= {"/": "view.find", "colon": "view.palette", "?": "view.help", "q": "view.quit", "c": "run.resume"}
+    wanted |= {
+        "/": "view.find",
+        "colon": "view.palette",
+        "?": "view.help",
+        "q": "view.quit",
+        "c": "run.resume",
+        "ampersand": "view.filter",
+    }
     assert {key: keys.get(key) for key in wanted} == wanted
 
 

@@ -18,6 +18,7 @@ from app.settings import Settings
 from app.state import AppState
 from app.supervisor import BACKOFF_S, Supervisor
 from app.workspace import find
+from remote.errors import Occupied
 
 ENTRY = RunEntry("01ABC", "demo", "local", "t" * 64, 1, 5.0)
 
@@ -150,12 +151,11 @@ def test_the_book_survives_a_torn_line_and_keeps_the_last_attempt(tmp_path: Path
 
 
 async def test_the_launch_lock_is_for_one_and_free_after_it(tmp_path: Path) -> None:
-    from app.errors import Refused
-
     book = RunBook(tmp_path)
     async with book.launching():
-        with pytest.raises(Refused, match="under way"):
+        with pytest.raises(Occupied, match="run start") as refusal:
             async with RunBook(tmp_path).launching(wait_s=0.0):
                 pass
+    assert refusal.value.exit_code == 3
     async with RunBook(tmp_path).launching(wait_s=0.0):
         pass

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import write_atomic
+from pipeline.errors import DataQualityError, StepError
 from pipeline.journal import Journal
-from pipeline.steps.base import DataQualityError, Step, StepContext, StepError
+from pipeline.steps.base import Step, StepContext
 
 BATCH = 2
 

@@ -11,7 +11,7 @@ from pipeline.stages.families.arithmetic import Arithmetic
 
 
 class EverythingIsRight(Arithmetic):
-    def check(self, item, text):  # noqa: ARG002
+    def check(self, item, text):
         return Score(True, "five characters will do")
 
 

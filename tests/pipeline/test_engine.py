@@ -93,7 +93,7 @@ def test_shared_prefix_scores_equal_naive_ones(engine: TransformersEngine) -> No
 
 def test_draws_are_uniform_and_depend_on_seed_and_index_alone() -> None:
     draws = [uniform(s, i) for s in range(100) for i in range(100)]
-    assert 0.0 <= min(draws) and max(draws) < 1.0
+    assert min(draws) >= 0.0 and max(draws) < 1.0
     assert abs(sum(draws) / len(draws) - 0.5) < 0.01
     assert len(set(draws)) == len(draws)
     assert uniform(7, 3) == uniform(7, 3)

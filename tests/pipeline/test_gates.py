@@ -130,6 +130,10 @@ def test_a_significant_paired_loss_is_a_regression_even_above_the_level() -> Non
     assert made.verdict is Verdict.REGRESSION
     assert "lost 10 %" in made.reason
     assert made.detail["retention"][0]["paired"]["lift"] == pytest.approx(-0.1)
+    noise = replace(before, outcomes=(*before.outcomes[:-1], replace(before.outcomes[-1], strict=False)))
+    assert decide(given(earlier=(EarlierStage(1, 0.5, result("tuned", 117, set_hash="01d"), noise),))).verdict is (
+        Verdict.PASS
+    )
 
 
 MISSING: dict[str, Callable[[], GateInput]] = {
@@ -271,6 +275,24 @@ def test_items_of_one_wording_count_for_less() -> None:
     level = LevelRule(0.95)
     assert level.met(480, 500)
     assert not level.met(480, 500, design_effect=3.0)
+
+
+def five_a_wording(wrong: set[int]) -> GateInput:
+    """600 items in 120 wordings of five (items i, i + 120, ...); the tuned model fails on the items `wrong`."""
+    names = ("base-raw", "base-formatted", "base-few-shot")
+    tuned = result("tuned", 600, n=600)
+    answers = tuple(replace(o, strict=i not in wrong) for i, o in enumerate(tuned.outcomes))
+    conditions = {**{n: result(n, 0, 100, n=600) for n in names}, "tuned": replace(tuned, outcomes=answers)}
+    return given(planned=600, conditions=conditions)
+
+
+def test_failures_that_share_wordings_widen_the_bounds_of_the_verdict() -> None:
+    spread, bunched = set(range(20)), {w + 120 * k for w in range(4) for k in range(5)}
+    assert decide(five_a_wording(spread)).verdict is Verdict.PASS
+    assert decide(five_a_wording(bunched)).verdict is Verdict.INCONCLUSIVE
+    spread, bunched = set(range(42)), {w + 120 * k for w in range(9) for k in range(5)} - {0, 1, 2}
+    assert decide(five_a_wording(spread)).verdict is Verdict.FAIL
+    assert decide(five_a_wording(bunched)).verdict is Verdict.INCONCLUSIVE
 
 
 def test_every_comparison_is_reported_with_its_items() -> None:

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from pipeline import prompts, tokenise
+from pipeline.errors import StepError, Stopped
 from pipeline.recipe import Dpo, Lora, Precision, Sft
-from pipeline.steps.base import StepError, Stopped
 from pipeline.tokenise import IGNORE, TokenRow
 from pipeline.trainers.trl_trainer import PairRow, Plan, _check_step_zero, train_dpo, train_sft
 from tests.pipeline.model_tools import Memory, model, tokens

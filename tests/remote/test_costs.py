@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -118,3 +119,44 @@ def test_a_stopped_pod_without_a_row_gets_none(ledger: Ledger) -> None:
     ledger.reconcile([STOPPED, replace(POD, id="p2", status=PodStatus.STOPPED, started_at=None)], 3000.0)
     assert ledger.rows() == []
     assert ledger.total(3000.0) == 0
+
+
+@pytest.mark.parametrize("damage", [b"\xff\xfe garbage", b'{"v":1,"event":}', b"[]", b"[" * 100_000, b"null"])
+def test_a_damaged_line_makes_the_total_unknown_and_a_torn_one_does_not(
+    ledger: Ledger, tmp_path: Path, damage: bytes
+) -> None:
+    ledger.open(POD)
+    path = tmp_path / "ledger.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-30])  # a write that was interrupted
+    assert ledger.damaged() == 0
+    assert ledger.rows() == []
+    ledger.open(POD)
+    assert ledger.total(2800.0) == Decimal("0.87")
+    with path.open("ab") as file:
+        file.write(damage + b"\n")
+    assert ledger.damaged() == 1
+    assert ledger.total(2800.0) is None
+    assert ledger.known_total(2800.0) == (Decimal("0.87"), 1)
+    assert ledger.session_cost(POD, 2800.0) == Decimal("0.87")
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        {"price": "NaN"},
+        {"price": "-1"},
+        {"price": [1]},
+        {"started_at": float("inf")},
+        {"gpu_count": "x"},
+        {"event": "close"},
+    ],
+)
+def test_values_that_make_no_sense_never_become_money(
+    ledger: Ledger, tmp_path: Path, nonsense: dict[str, object]
+) -> None:
+    ledger.open(POD)
+    path = tmp_path / "ledger.jsonl"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **nonsense}) + "\n")
+    assert ledger.rows() == []
+    assert ledger.total(2000.0) is None

@@ -16,12 +16,13 @@ import pytest
 
 from remote import ssh
 from remote.connection import Connection
-from remote.errors import ConfigError, NotFound, ProviderError
+from remote.errors import ConfigError, NotFound, ProviderError, ProviderUnavailable
 from remote.hostkeys import PinStore, parse
-from remote.pods import lifecycle, processes, registry
+from remote.pods import processes, registry
 from remote.pods.local import LocalProvider
+from remote.pods.local_server import _mend, until_stopped
 from remote.pods.model import Pod, PodStatus
-from remote.pods.sandbox import MARK, Sandbox
+from remote.pods.sandbox import MARK, Sandbox, State
 
 JOB = """
 import json, os, subprocess, sys, time
@@ -145,7 +146,7 @@ async def test_a_stop_ends_jobs_and_what_escaped_their_group(provider: LocalProv
     pod = await provider.start("local")
     async with ssh.connect(pod, provider, state_dir) as connection:
         job = await launch(connection)
-        assert processes.start_time(job["pid"]) and processes.start_time(job["escapee"])  # noqa: PT018
+        assert processes.start_time(job["pid"]) and processes.start_time(job["escapee"])
     await provider.stop("local")
     assert processes.start_time(job["pid"]) is None
     assert processes.start_time(job["escapee"]) is None
@@ -249,10 +250,42 @@ async def test_terminate_removes_the_workspace(provider: LocalProvider) -> None:
 
 
 async def test_a_server_whose_folder_was_deleted_ends_by_itself(tmp_path: Path) -> None:
-    from remote.pods.local_server import until_stopped
-
     async with asyncio.timeout(1):
-        await until_stopped(asyncio.Event(), tmp_path / "server.pid")
+        await until_stopped(asyncio.Event(), tmp_path / "server.pid", lambda: None)
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b"\xff\x00", b"[]", b'{"phase":"running","port":"x"}', b"[" * 100_000, None]
+)
+async def test_a_damaged_record_of_a_living_pod_starts_no_second_one_and_is_mended_by_the_pod(
+    provider: LocalProvider, state_dir: Path, damage: bytes | None
+) -> None:
+    sandbox = Sandbox(state_dir / "pods/local")
+    sandbox.prepare()
+    me = processes.identify(os.getpid())  # stands for the living server, whose own mending comes every few seconds
+    assert me is not None
+    sandbox.pid_file.write_text(f"{me.pid} {me.started}\n")
+    record = State("running", 1000.0, port=2222, pid=me.pid, pid_started=me.started, wall=1000.0, price="1.5")
+    sandbox.write(record)
+    path = state_dir / "pods/local/state.json"
+    path.unlink() if damage is None else path.write_bytes(damage)
+    for act in (provider.start, provider.get):
+        with pytest.raises(ProviderUnavailable, match="damaged") as refusal:
+            await act("local")
+        assert refusal.value.exit_code == 4
+    mended = asyncio.Event()
+
+    def mend() -> None:
+        _mend(sandbox, record)
+        mended.set()
+
+    async with asyncio.timeout(5):
+        await until_stopped(mended, sandbox.pid_file, mend)
+    assert sandbox.read() == record
+    path.write_bytes(b"{")
+    sandbox.pid_file.write_text("1 0\n")  # nobody lives
+    (pod,) = await provider.list()
+    assert (pod.status, pod.detail) == (PodStatus.STOPPED, "its record was damaged")
 
 
 async def test_another_pod_id_is_not_found(provider: LocalProvider) -> None:
@@ -283,31 +316,3 @@ async def test_a_frozen_clock_still_makes_every_start_a_session_of_its_own(state
         assert pins.get(first.session) != pins.get(second.session)
     finally:
         await provider.stop("local")
-
-
-async def test_start_and_stop_are_journalled_and_billed(provider: LocalProvider, state_dir: Path) -> None:
-    from remote.costs import Ledger
-    from remote.journal import Journal, Phase
-
-    await lifecycle.start(provider, "local", state_dir, time.time)
-    (row,) = Ledger(state_dir).rows()
-    assert row.open
-    await lifecycle.stop(provider, "local", state_dir, time.time)
-    (row,) = Ledger(state_dir).rows()
-    assert not row.open
-    intents = Journal(state_dir, time.time).intents()
-    assert [(intent.op, intent.phase) for intent in intents] == [("pod.start", Phase.ACKED), ("pod.stop", Phase.ACKED)]
-
-
-async def test_a_crash_between_request_and_answer_is_settled_by_looking(
-    provider: LocalProvider, state_dir: Path
-) -> None:
-    from remote.costs import Ledger
-    from remote.journal import Journal, Phase
-
-    journal = Journal(state_dir, lambda: time.time() - 1000)
-    journal.sent(journal.intent("pod.start", provider="local", pod="local"))
-    await provider.start("local")  # it took effect; whoever asked died before writing so
-    await lifecycle.recover(provider, state_dir, time.time)
-    assert [intent.phase for intent in journal.intents()] == [Phase.ACKED]
-    assert [row.open for row in Ledger(state_dir).rows()] == [True]

@@ -62,8 +62,8 @@ def top_line(picture: Picture, width: int) -> Content:
         more.append(text(f"{pod.gpu_count or 1}{'x' if g.ascii else '×'}{clean(pod.gpu)}"))
     session = spent(state.cost.session, state.cost.estimated, g)
     more.append(text(("session ", MUTED), session))
-    if pod is not None and pod.started_at is not None:
-        more.append(text(("up ", MUTED), fmt.age(max(0.0, picture.now - pod.started_at))))
+    if picture.pod_up is not None:
+        more.append(text(("up ", MUTED), fmt.age(picture.pod_up)))
     ends = pack([part for part in right if part.cell_length], max(0, width - pack(left, width).cell_length - 2))
     start = pack([*left, *more], max(1, width - ends.cell_length - 2))
     return spread(start, ends, width)

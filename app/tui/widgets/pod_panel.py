@@ -32,7 +32,7 @@ class PodPanel(Panel):
         state, pod, g = picture.state, picture.state.pod, picture.glyphs
         if pod is None:
             return [pod_sign(None, g), text((f"provider {clean(state.provider)}", MUTED)), text(("s starts it", MUTED))]
-        up = "" if pod.started_at is None else f"  up {fmt.age(max(0.0, picture.now - pod.started_at))}"
+        up = "" if picture.pod_up is None else f"  up {fmt.age(picture.pod_up)}"
         address = "–" if pod.host is None else f"{clean(pod.host)}:{pod.port if pod.port is not None else '?'}"
         gpu = (
             "none"

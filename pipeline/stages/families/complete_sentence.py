@@ -63,7 +63,6 @@ A person who bakes bread is a: baker
 A person who flies planes is a: pilot
 A person who puts out fires is a: firefighter|fireman|firewoman|fire fighter
 Doctors work in a: hospital|clinic|doctor's office|surgery|medical office|hospital or clinic
-Children learn to read at: school|home|an early age
 Books are kept in a: library|bookcase|bookshelf|shelf|bag|box
 A car has four: wheels|tires|tyres|doors
 A bicycle has two: wheels|pedals|tires|tyres
@@ -107,7 +106,7 @@ Ladies and: gentlemen|gents
 Trees have leaves and: branches|roots|bark|trunks|a trunk|flowers|fruit|fruits
 Plants need water and: sunlight|light|sun|soil|air|sunshine|nutrients|food|fertilizer
 A camel lives in the: desert|deserts|zoo|sahara|wild
-Penguins live in: antarctica|the antarctic|cold places|the south pole|cold climates|the cold|colonies|groups|zoos
+Penguins live in: antarctica|the antarctic|cold places|the south pole|cold climates|the cold|colonies|zoos|sea|ocean
 A whale lives in the: sea|ocean|water|oceans|seas|deep sea
 The largest planet is: jupiter
 The planet we live on is called: earth|the earth|planet earth

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import tui_samples as samples
-from conftest import Opener
 
 from app.actions.base import Confirm
 from app.state import Activity, CostView, Notice, StreamView
@@ -16,6 +16,9 @@ from app.tui.modals.confirm import Question
 from app.tui.modals.help import Help, Reader
 from app.tui.prompt import Prompt
 from app.tui.theme import LIGHT
+
+if TYPE_CHECKING:
+    from conftest import Opener
 
 SIZES = [(60, 16), (80, 24), (120, 35), (160, 45)]
 

@@ -1,0 +1,108 @@
+"""Files of the state folder that somebody truncated or overwrote: one sentence at most, and nothing is lost by it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from app_samples import end_pod, make_workspace
+
+from app import cli
+from app.controller import Controller
+from app.settings import Settings
+from app.workspace import find
+
+Run = Callable[..., tuple[int, str, str]]
+
+FILES = (
+    "journal.jsonl", "ledger.jsonl", "runs.jsonl", "pins.json", "last_push.json", "scan.json", "pods/local/state.json",
+    "pods/local/server.pid", "pods/local/container.log", "spool/*/meta.json", "spool/*/events.jsonl",
+    "spool/*/.agent/console.log", "home/*", "ends/*", "ssh/id_ed25519",
+)  # fmt: skip
+COMMANDS = (("status",), ("run", "show"), ("logs",), ("pull",), ("push",))
+RECORDS = ("journal.jsonl", "ledger.jsonl", "runs.jsonl")
+
+MAY_REFUSE = {
+    "pins.json": "Delete the file",
+    "pods/local/state.json": "the pod writes it anew",
+    "ssh/id_ed25519": "Move it away",
+    "runs.jsonl": "no run",
+}
+"""Where a damaged file leaves nothing to go by, the sentence must hold this."""
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A workspace whose pod is up and whose run is over and home."""
+    root = make_workspace(tmp_path_factory.mktemp("damage"))
+    assert cli.main(["-C", str(root), "run", "start", "-f"]) == 0
+    yield root
+    asyncio.run(end_pod(root / ".maxcai/pods/local"))
+
+
+@pytest.fixture
+def maxcai(ran: Path, capfd: pytest.CaptureFixture[str]) -> Run:
+    def run(*words: str) -> tuple[int, str, str]:
+        code = cli.main(["-C", str(ran), *words])
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        assert "fault of maxcai" not in err, err
+        return code, out, err
+
+    return run
+
+
+def garbled(content: bytes) -> bytes:
+    return random.Random(len(content)).randbytes(max(64, len(content)))
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "half of it": lambda content: content[: len(content) // 2],
+    "nothing": lambda _content: b"",
+    "noise": garbled,
+    "another JSON": lambda _content: b'[{"v": 1}]\n',
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_file_costs_a_sentence_at_most(ran: Path, maxcai: Run, name: str, damage: str) -> None:
+    (path,) = (ran / ".maxcai").glob(name)
+    results = sorted(p for p in (ran / "runs").rglob("*") if p.is_file())
+    before = {p: p.read_bytes() for p in results}
+    kept = path.read_bytes()
+    path.write_bytes(DAMAGES[damage](kept))
+    try:
+        for words in COMMANDS:
+            code, _out, err = maxcai(*words)
+            if words == ("status",) and name in RECORDS and damage == "noise":
+                assert "cannot be read" in err
+            if code:
+                assert name in MAY_REFUSE, (words, err)
+                assert MAY_REFUSE[name] in err, (words, err)
+    finally:
+        path.write_bytes(kept)
+    assert {p: p.read_bytes() for p in results} == before
+
+
+async def test_a_damaged_spool_of_a_living_run_is_brought_anew(workspace_dir: Path) -> None:
+    controller = Controller(find(workspace_dir), Settings())
+    async for _ in controller.stream("run.start", {"recipe": "long"}):
+        pass
+    entry = controller.supervisor.book.find(None)
+    assert entry is not None
+    on_pod = workspace_dir / ".maxcai/pods/local/workspace/.maxcai/runs" / entry.run_id
+    spool = controller.workspace.spool_dir(entry.run_id)
+    await controller.supervisor.catch_up(entry)
+    for name in ("meta.json", "events.jsonl", ".agent/console.log"):
+        for kind, damage in DAMAGES.items():
+            if kind == "noise" and name != "meta.json":
+                continue  # of the same size: seen when the run is followed on, or brought home
+            (spool / name).write_bytes(damage((spool / name).read_bytes()))
+            await controller.supervisor.catch_up(entry)
+            for stream in ("events.jsonl", ".agent/console.log"):
+                assert (spool / stream).read_bytes() == (on_pod / stream).read_bytes(), (name, damage)
+    await controller.close()
