@@ -25,7 +25,7 @@ class Logs:
         changed = False
         for name, stream in state.streams.items():
             spool = self._spools.get(name)
-            if spool is None or spool.path != Path(stream.path):
+            if spool is None or str(spool.path) != stream.path:
                 if spool is not None:
                     spool.close()
                 spool = self._spools[name] = Spool(Path(stream.path))

@@ -34,9 +34,8 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
     opened = open_engine(ctx, ctx.recipe.precision.generate)
     block = distinct(read_records(answers / "calibration.jsonl", Answer), opened.tokens)
     own = distinct(read_records(answers / "records.jsonl", Answer), opened.tokens)
-    critic = Judge(ctx, opened, families)
-    judged_block = critic.judge(block, "calibration")
-    judged_own = critic.judge(own, "records")
+    judged = Judge(ctx, opened, families).judge([*block, *own], "judgements")  # together: they share their prefixes
+    judged_block, judged_own = judged[: len(block)], judged[len(block) :]
     items = {item.id: item for item in calibration(ctx, stage)}
     truth = [families[b.family].check(items[b.parents[0]], b.response).passed for b in block]
     model = _calibrated(ctx, judged_block, truth)

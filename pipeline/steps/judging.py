@@ -21,7 +21,7 @@ from pipeline.stages.base import Family, Item
 from pipeline.steps.base import StepContext
 from pipeline.steps.common import Opened, example_pool
 
-SHOWN = 6
+SHOWN = 4
 """Labelled examples in one judgement prompt, half of them right."""
 
 

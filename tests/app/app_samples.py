@@ -21,7 +21,7 @@ run = commands.add_parser("run")
 run.add_argument("--recipe")
 run.add_argument("--run-dir", type=pathlib.Path)
 options = parser.parse_args()
-RECIPES = ("demo", "long", "wordless")
+RECIPES = ("demo", "long", "wordless", "broken")
 if options.command == "validate":
     if options.what == "constitution":
         if "principles" not in pathlib.Path(options.name).read_text():
@@ -43,6 +43,10 @@ def emit(kind, **data):
     with events.open("a") as out:
         out.write(json.dumps({"v": 1, "seq": seq, "t": now, "kind": kind, **data}) + "\\n")
     seq += 1
+
+if options.recipe == "broken":
+    print("loading\\nerror: the model package no-such-package is not installed; install it\\n", file=sys.stderr)
+    sys.exit(2)
 
 def stopped(*_):
     emit("run_finished", state="stopped", exit_code=1, reason="asked to stop")

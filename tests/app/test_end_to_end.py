@@ -16,7 +16,7 @@ import pytest
 
 from app.controller import Controller
 from app.demo import last_home, summarise
-from app.errors import Refused, UsageError
+from app.errors import AppError, Refused, UsageError
 from app.events import AppEvent, Output
 from app.history import is_home, run_view
 from app.settings import Settings
@@ -147,10 +147,10 @@ async def test_a_panel_that_comes_back_takes_up_the_demo_run_that_is_alive(
 async def test_the_demo_shows_its_result_though_another_runs_files_keep_the_pod_up(controller: Controller) -> None:
     ((other,),) = [await drained(controller.stream("run.start", {"recipe": "long"}))]
     await drained(controller.stream("run.kill"))
-    printed = []
+    printed: list[Any] = []
+    controller.listen(lambda event: printed.append(event.data) if isinstance(event, Output) else None)
     with pytest.raises(Refused, match=f"the pod goes on: .* of run {other['run_id']} not home"):
-        async for event in controller.stream("demo"):
-            printed += [event.data] if isinstance(event, Output) else []
+        await drained(controller.stream("demo"))
     assert [data["stages"][0]["verdict"] for data in printed] == ["PASS"]
     assert (await controller.supervisor.fleet.find()).status == "RUNNING"
     assert not any("no last word" in notice.text for notice in controller.state.notices)
@@ -175,6 +175,13 @@ async def test_an_unknown_recipe_costs_a_sentence_and_no_pod(controller: Control
     with pytest.raises(UsageError, match="unknown recipe nonsense"):
         await drained(controller.stream("run.start", {"recipe": "nonsense"}))
     assert (await controller.supervisor.fleet.find()).status == "STOPPED"
+
+
+async def test_a_run_that_cannot_begin_is_told_with_the_pipelines_own_sentence(controller: Controller) -> None:
+    with pytest.raises(AppError, match="ended with code 2; its last line: the model package no-such-package is not"):
+        await drained(controller.stream("run.start", {"recipe": "broken", "follow": True}))
+    (listed,) = (await drained(controller.stream("run.list")))[0]
+    assert (listed["state"], listed["pulled"]) == ("failed", True)
 
 
 async def test_pushing_unchanged_code_sends_nothing(controller: Controller) -> None:

@@ -45,6 +45,7 @@ class LogView(ScrollView, can_focus=True):
         self.filter: Matches | None = None
         self.current: int | None = None  # line of the match the cursor is on
         self._generation = 0
+        self._drawn = 0  # bytes of the spool when it was last drawn
         self._strips: OrderedDict[int, Strip] = OrderedDict()
         self._searching = False
         self._found = 0
@@ -80,8 +81,9 @@ class LogView(ScrollView, can_focus=True):
         self._search()
         if self.is_attached and self.rows != self.virtual_size.height:
             self._measure()
-        elif self.follow and self.rows:
+        elif self.follow and self.rows and self.spool is not None and self.spool.index.size != self._drawn:
             self.refresh_line(self.rows - 1 - round(self.scroll_y))  # a growing last line
+        self._drawn = self.spool.index.size if self.spool is not None else 0
         if self.show_vertical_scrollbar and self.vertical_scrollbar.position != self.scroll_y:
             self.vertical_scrollbar.position = self.scroll_y  # it may have appeared after the last move
 
