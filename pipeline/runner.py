@@ -352,7 +352,8 @@ class Runner:
         except Exception as error:  # a report that cannot be drawn must not lose a run that was paid for
             text = f"the report could not be rendered: {type(error).__name__}: {error}"
             self._warn("report", text, f"python -m pipeline report {self.options.run_dir}")
-        for path in (self.paths.report_md, self.paths.report_html):
+        cards = sorted((self.options.run_dir / "cards").glob("*.md"))
+        for path in (self.paths.report_md, self.paths.report_html, *cards):
             if path.exists():
                 self._announce(path)
 

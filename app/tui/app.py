@@ -16,7 +16,6 @@ from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
-from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Static
 
 from app.actions.base import Action
@@ -72,7 +71,7 @@ class PanelApp(App[int]):
         self.bridge = Bridge(controller, clock, ASCII if ascii_only else UNICODE)
         self._interrupted = float("-inf")
         self._under_way: set[str] = set()
-        self._house: Widget | None = None  # holds everything but the one-line panel, from the first frame on
+        self._header: Header | None = None  # from the first frame on
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
         asked = os.environ.get("TEXTUAL_THEME", "")
@@ -93,7 +92,7 @@ class PanelApp(App[int]):
             yield KeyBar()
 
     def on_mount(self) -> None:
-        self._house = self.screen.query_one("#house")
+        self._header = self.screen.query_one(Header)
         self.screen.set_class(self.bridge.glyphs.ascii, "-ascii")
         self.log_view.focus()
         self.set_interval(1 / RATE_HZ, self.tick)
@@ -123,7 +122,7 @@ class PanelApp(App[int]):
 
     def tick(self) -> None:
         """Ten times a second; paints only when something changed."""
-        if self._house is not None and self._house.is_attached:  # not before the first frame nor after the last
+        if self._header is not None and self._header.is_attached:  # not before the first frame nor after the last
             self.bridge.tick(self.paint, focused=self.app_focus)
 
     def repaint(self) -> None:

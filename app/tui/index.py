@@ -12,11 +12,14 @@ import numpy as np
 
 
 class LineIndex:
-    """Line starts of everything fed so far. A last line without its newline counts once it has a byte."""
+    """Line starts of everything fed so far. A last line without its newline counts once it has a byte.
 
-    def __init__(self) -> None:
-        self._starts = array("Q", [0])
-        self.size = 0
+    `base` is the byte offset, the beginning of a line, from which the file is fed.
+    """
+
+    def __init__(self, base: int = 0) -> None:
+        self._starts = array("Q", [base])
+        self.size = base
 
     def feed(self, chunk: bytes) -> int:
         """Take the next bytes of the file; returns how many newlines they held."""
@@ -27,6 +30,11 @@ class LineIndex:
 
     def __len__(self) -> int:
         return len(self._starts) - (self._starts[-1] == self.size)
+
+    @property
+    def base(self) -> int:
+        """Byte offset of the first line."""
+        return self._starts[0]
 
     @property
     def complete(self) -> int:
@@ -43,3 +51,10 @@ class LineIndex:
     def line_at(self, offset: int) -> int:
         """The line that holds the byte at `offset`."""
         return bisect_right(self._starts, offset) - 1
+
+    def after(self, head: LineIndex) -> LineIndex:
+        """The index of the whole file, from this one of its end and `head`, which was fed all bytes before it."""
+        whole = LineIndex()
+        whole._starts = head._starts[:-1] + self._starts
+        whole.size = self.size
+        return whole

@@ -5,6 +5,8 @@ One spool a stream however many views look at it; growth is taken in here, once 
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 from app.state import AppState
@@ -16,6 +18,7 @@ class Logs:
 
     def __init__(self) -> None:
         self._spools: dict[str, Spool] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self.picked: str | None = None
 
     def advance(self, state: AppState) -> bool:
@@ -29,10 +32,19 @@ class Logs:
                 if spool is not None:
                     spool.close()
                 spool = self._spools[name] = Spool(Path(stream.path))
+            generation = spool.generation
             changed = spool.advance(STEP) or changed
+            if spool.partial and spool.generation != generation:
+                self._beside(spool.index_head)
         if self.picked is not None and self.picked not in state.streams:
             self.picked = None
         return changed
+
+    def _beside(self, work: Callable[[], None]) -> None:
+        """Do it in a thread, so that the screen never waits."""
+        task = asyncio.get_running_loop().create_task(asyncio.to_thread(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def names(self, state: AppState) -> tuple[str, ...]:
         """Streams in order; the event stream, which is for programs, last."""

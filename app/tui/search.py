@@ -51,9 +51,9 @@ class Pattern:
 class Matches:
     """Line numbers that match so far, ascending, and how far was looked."""
 
-    def __init__(self, pattern: Pattern, generation: int) -> None:
+    def __init__(self, pattern: Pattern, epoch: int) -> None:
         self.pattern = pattern
-        self.generation = generation
+        self.epoch = epoch
         self.lines = array("Q")
         self.upto = 0
 
@@ -61,10 +61,10 @@ class Matches:
         """Look at up to `batch` more complete lines; True while there are more. A replaced file ends the search."""
         last = min(self.upto + batch, spool.index.complete)
         first = self.upto
-        while first < last and spool.generation == self.generation:
+        while first < last and spool.epoch == self.epoch:
             first = self._some(spool, first, last)
         self.upto = max(self.upto, first)
-        return self.upto < spool.index.complete and spool.generation == self.generation
+        return self.upto < spool.index.complete and spool.epoch == self.epoch
 
     def _some(self, spool: Spool, first: int, last: int) -> int:
         """Look at lines from `first` as far as one block reaches; returns the next line."""

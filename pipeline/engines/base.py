@@ -23,6 +23,7 @@ class Request:
     top_p: float = 1.0
     seed: int = 0
     over: Callable[[str], bool] | None = None
+    logprobs: bool = True  # False saves a pass over the vocabulary for each token
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Completion:
     """A continuation. `text` is cut before the stop string; `raw` is all that was generated.
 
     `finish` is `eos` (ended by itself), `stop` (a stop string was written) or `length` (the limit cut it).
-    `mean_logprob` is per token, in nats, over the tokens of `raw` with the end-of-text token.
+    `mean_logprob` is per token, in nats, over the tokens of `raw` with the end-of-text token; None unless asked for.
     """
 
     text: str
@@ -38,7 +39,7 @@ class Completion:
     finish: FinishReason
     stop: str | None
     tokens: int
-    mean_logprob: float
+    mean_logprob: float | None
 
 
 @dataclass(frozen=True, slots=True)

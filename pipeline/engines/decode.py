@@ -23,9 +23,13 @@ def uniform(seed: int, index: int) -> float:
 
 
 def choose(
-    logits: Any, temperatures: Sequence[float], top_ps: Sequence[float], draws: Sequence[float]
+    logits: Any,
+    temperatures: Sequence[float],
+    top_ps: Sequence[float],
+    draws: Sequence[float],
+    logprobs: bool = True,
 ) -> tuple[list[int], list[float]]:
-    """Next token of each row and its log-probability (nats, at temperature 1).
+    """Next token of each row and its log-probability (nats, at temperature 1; 0.0 where not asked for).
 
     Args:
         logits: [batch, vocabulary], fp32.
@@ -33,14 +37,15 @@ def choose(
         top_ps: one a row, nucleus mass (Holtzman et al., arXiv 1904.09751).
         draws: one uniform number a row.
     """
-    norm = torch.logsumexp(logits, dim=-1)
+    norm = torch.logsumexp(logits, dim=-1) if logprobs else None
     if not any(temperatures):
         best, ids = logits.max(dim=-1)
-        return ids.tolist(), (best - norm).tolist()
+        return ids.tolist(), [0.0] * len(ids) if norm is None else (best - norm).tolist()
     values, ids = torch.topk(logits, min(CANDIDATES, logits.shape[-1]), dim=-1)
     picks = _nucleus(values, torch.tensor(temperatures), torch.tensor(top_ps), torch.tensor(draws))
     rows = torch.arange(len(draws))
-    return ids[rows, picks].tolist(), (values[rows, picks] - norm).tolist()
+    logp = [0.0] * len(rows) if norm is None else (values[rows, picks] - norm).tolist()
+    return ids[rows, picks].tolist(), logp
 
 
 def _nucleus(values: Any, temperatures: Any, top_ps: Any, draws: Any) -> Any:

@@ -134,7 +134,8 @@ class _Decoding:
     def _advance(self, logits: Any) -> None:
         rows = [self.requests[i] for i in self.live]
         draws = [uniform(r.seed, len(self.written[i])) for i, r in zip(self.live, rows, strict=True)]
-        ids, logps = choose(logits, [r.temperature for r in rows], [r.top_p for r in rows], draws)
+        wanted = any(r.logprobs for r in rows)
+        ids, logps = choose(logits, [r.temperature for r in rows], [r.top_p for r in rows], draws, wanted)
         for i, token, logp in zip(self.live, ids, logps, strict=True):
             self.written[i].append(token)
             self.logprobs[i] += logp
@@ -165,4 +166,5 @@ class _Decoding:
         raw = self.engine.tokens.decode(ids[:-1] if finish == "eos" else ids)
         hit = find_stop(raw, self.requests[i].stops) if finish == "stop" else None
         text = raw[: hit[0]] if hit else raw
-        return Completion(text, raw, finish, hit[1] if hit else None, len(ids), self.logprobs[i] / len(ids))
+        mean = self.logprobs[i] / len(ids) if self.requests[i].logprobs else None
+        return Completion(text, raw, finish, hit[1] if hit else None, len(ids), mean)

@@ -50,8 +50,19 @@ def timeline(files: RunFiles) -> Timeline:
         rows,
         spend.seconds if spend else None,
         spend.usd if spend else None,
-        _str(last, "state") if finished else ("running or interrupted" if last else None),
+        _str(last, "state") if finished else _unended(last, rows),
         _str(last, "reason") if finished else None,
+    )
+
+
+def _unended(last: Event | None, rows: Sequence[StepRow]) -> str | None:
+    """The state of a run that has not said that it ended: the report itself is the last thing a run writes."""
+    if last is None:
+        return None
+    return (
+        "finished"
+        if rows and all(row.state in ("done", "reused", "skipped") for row in rows)
+        else "running or interrupted"
     )
 
 

@@ -105,6 +105,7 @@ def _measure(
             max_new_tokens=families[item.family].max_new_tokens,
             stops=(condition.taught,) if condition.taught else (),
             over=_settled,
+            logprobs=False,
         )
         for item, text in zip(items, texts, strict=True)
     ]

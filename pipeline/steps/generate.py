@@ -96,6 +96,7 @@ def _round(
             temperature=data.instruction_temperature,
             top_p=data.top_p,
             seed=seed,
+            logprobs=False,
         )
         for _, text, seed in asked
     ]

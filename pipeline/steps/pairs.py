@@ -52,11 +52,17 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
 def _judged_samples(
     ctx: StepContext, opened: Opened, rows: Sequence[SftRow], families: Mapping[str, Family]
 ) -> dict[str, list[Judgement]]:
-    """Judgements of the tuned model's samples, by the training row they belong to."""
+    """Judgements of the tuned model's samples that differ from the kept answer, by the training row they belong to.
+
+    Their scores rank answers to one instruction; they are no calibrated probabilities, since the block was answered by
+    the base model.
+    """
     answers = _sample(ctx, opened, rows, families)
+    kept = {row.id: normalise(row.completion) for row in rows}
+    new = [a for a in distinct(answers, opened.tokens) if normalise(a.response) != kept[a.parents[0]]]
     judged: dict[str, list[Judgement]] = {}
     with opened.engine.model.disable_adapter():
-        for j in Judge(ctx, opened, families).judge(distinct(answers, opened.tokens), "samples"):
+        for j in Judge(ctx, opened, families).judge(new, "samples"):
             judged.setdefault(j.parents[0], []).append(j)
     write_records(ctx.out / "judgements.jsonl", [j for group in judged.values() for j in group])
     return judged

@@ -19,6 +19,7 @@ from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_t
 from safetensors.torch import load_file
 from transformers import set_seed
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+from trl.trainer import sft_trainer
 
 from pipeline.errors import StepError, Stopped
 from pipeline.models.load import Tokens
@@ -27,6 +28,7 @@ from pipeline.steps.base import Reporter
 from pipeline.tokenise import IGNORE, TokenRow
 from pipeline.trainers.callbacks import StepCallback, newest_complete
 
+CHUNK_TOKENS = 64
 LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -72,6 +74,9 @@ def train_sft(model: Any, tokens: Tokens, rows: Sequence[TokenRow], sft: Sft, lo
         completion_only_loss=True,
     )
     callback = StepCallback(plan.reporter, plan.checkpoint_minutes, sft.checkpoint_steps)
+    # TRL rounds the response tokens of a batch up to whole chunks of 256 and pays the vocabulary for the padding too:
+    # short answers filled a quarter of one chunk (measured: 4.6 s a step of 8 rows, 2.7 s with chunks of 64).
+    sft_trainer._CHUNKED_LM_HEAD_CHUNK_SIZE = CHUNK_TOKENS
     trainer = SFTTrainer(model, arguments, train_dataset=data, processing_class=tokens.raw, callbacks=[callback])
     _check_first_batch(trainer, tokens)
     return _run(trainer, callback, plan)

@@ -44,7 +44,7 @@ class LogView(ScrollView, can_focus=True):
         self.find: Matches | None = None
         self.filter: Matches | None = None
         self.current: int | None = None  # line of the match the cursor is on
-        self._generation = 0
+        self._generation = self._epoch = self._shift = 0  # of the spool as last taken in
         self._drawn = 0  # bytes of the spool when it was last drawn
         self._strips: OrderedDict[int, Strip] = OrderedDict()
         self._searching = False
@@ -76,8 +76,11 @@ class LogView(ScrollView, can_focus=True):
 
     def grew(self) -> None:
         """Take in what the spool has gained; called at most ten times a second."""
-        if self.spool is not None and self.spool.generation != self._generation:
-            self._renew()
+        if self.spool is not None and self.spool.epoch != self._epoch:
+            if self.spool.generation == self._generation:
+                self._grown_upwards(self.spool.shift - self._shift)
+            else:
+                self._renew()
         self._search()
         if self.is_attached and self.rows != self.virtual_size.height:
             self._measure()
@@ -97,7 +100,7 @@ class LogView(ScrollView, can_focus=True):
 
     def look_for(self, pattern: Pattern | None) -> None:
         """Find: mark every match and count them. None ends it."""
-        self.find = Matches(pattern, self._generation) if pattern else None
+        self.find = Matches(pattern, self._epoch) if pattern else None
         self.current, self._jump = None, pattern is not None
         self.post_message(Outdated())
         self._strips.clear()
@@ -106,7 +109,7 @@ class LogView(ScrollView, can_focus=True):
 
     def show_only(self, pattern: Pattern | None) -> None:
         """Filter: show only matching lines. None shows all again."""
-        self.filter = Matches(pattern, self._generation) if pattern else None
+        self.filter = Matches(pattern, self._epoch) if pattern else None
         self._search()
         self._measure()
         self.go_follow(True)
@@ -247,15 +250,32 @@ class LogView(ScrollView, can_focus=True):
         self.scroll_to(y=self.max_scroll_y, animate=False, immediate=True, force=True)
 
     def _renew(self) -> None:
-        self._generation = self.spool.generation if self.spool else 0
-        self._strips.clear()
-        self.find = Matches(self.find.pattern, self._generation) if self.find else None
-        self.filter = Matches(self.filter.pattern, self._generation) if self.filter else None
+        self._look_again()
         self.current = None
         self.virtual_size = Size(1, 0)
         if self.is_attached:
             self._search()
             self._measure()
+
+    def _grown_upwards(self, lines: int) -> None:
+        """The beginning of a big file was indexed: every line has another number, and stays where it is seen."""
+        self._look_again()
+        self.current = None if self.current is None else self.current + lines
+        self.seen += lines
+        if self.is_attached:
+            at = self.scroll_y
+            self._measure()
+            if not self.follow and self.filter is None:
+                self.scroll_to(y=at + lines, animate=False, immediate=True, force=True)
+
+    def _look_again(self) -> None:
+        spool = self.spool
+        self._generation, self._epoch, self._shift = (
+            (spool.generation, spool.epoch, spool.shift) if spool else (0, 0, 0)
+        )
+        self._strips.clear()
+        self.find = Matches(self.find.pattern, self._epoch) if self.find else None
+        self.filter = Matches(self.filter.pattern, self._epoch) if self.filter else None
 
     def _search(self) -> None:
         """Look further where find or filter are behind: a little at once, more in a worker beside the screen."""
@@ -334,5 +354,6 @@ def log_status(view: LogView, follow: str, paused: str) -> list[Content]:
         parts.append(Content.assemble((f"{follow} FOLLOW", "bold $success")))
     else:
         parts.append(Content.assemble((f"{paused} PAUSED +{view.unseen:,} lines", "bold $warning")))
-    parts.append(Content(f"{len(view.spool) if view.spool else 0:,} lines"))
+    rest = "last " if view.spool is not None and view.spool.partial else ""
+    parts.append(Content(f"{rest}{len(view.spool) if view.spool else 0:,} lines"))
     return parts

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from textual import events
 from textual.content import Content
+from textual.geometry import Region
 from textual.widgets import Static
 
 from app.tui.lines import width
@@ -79,25 +80,36 @@ class Panel(Static):
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id, markup=False)
         self.picture: Picture | None = None
-        self._shown: tuple[Content, Content] | None = None
+        self._title: Content | None = None
+        self._lines: list[Content] = []
 
     def show(self, picture: Picture) -> None:
-        """Draw `picture`, if this pane is visible and it looks different from what is there."""
+        """Draw `picture`, if this pane is visible; only lines that look different from what is there are painted."""
         self.picture = picture
         width, height = self.content_size.width, self.content_size.height
         if width < 1 or height < 1:
             return
         g = picture.glyphs
         title = fitting(border_line(*self.heading(picture), width - 2, g.line), g)
-        body = fitting(Content("\n").join(list(self.draw(picture, width, height))[:height]), g)
-        old, self._shown = self._shown, (title, body)
-        if old is None or not body.is_same(old[1]):
-            self.update(body, layout=False)
-        if old is None or not title.is_same(old[0]):
-            self.border_title = title
+        lines = [fitting(line, g) for line in list(self.draw(picture, width, height))[:height]]
+        if self._title is None:
+            self.border_title, self._title, self._lines = title, title, lines
+            self.refresh()
+            return
+        rows = [y for y in range(max(len(lines), len(self._lines))) if not _same(lines, self._lines, y)]
+        if not title.is_same(self._title):
+            self._border_title = self._title = title  # setting `border_title` would paint the whole pane
+            rows.append(-1)
+        self._lines = lines
+        if rows:
+            self.refresh(*(Region(0, y, width, 1) for y in rows))
+
+    def render(self) -> Content:
+        """What was drawn last."""
+        return Content("\n").join(self._lines)
 
     def on_resize(self, _event: events.Resize) -> None:
-        self._shown = None
+        self._title = None
         if self.picture is not None:
             self.show(self.picture)
 
@@ -108,3 +120,7 @@ class Panel(Static):
     def draw(self, picture: Picture, width: int, height: int) -> Sequence[Content]:
         """The lines; those beyond `height` are not shown."""
         raise NotImplementedError
+
+
+def _same(new: Sequence[Content], old: Sequence[Content], row: int) -> bool:
+    return row < len(new) and row < len(old) and new[row].is_same(old[row])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -110,7 +111,6 @@ def test_of_a_huge_progress_line_only_a_window_is_read(tmp_path: Path) -> None:
 )
 @settings(deadline=None, max_examples=50)
 def test_find_counts_what_a_person_sees_whatever_the_batch(lines: list[bytes]) -> None:
-    import tempfile
 
     with tempfile.NamedTemporaryFile() as file:
         file.write(b"".join(line + b"\n" for line in lines))
@@ -119,7 +119,7 @@ def test_find_counts_what_a_person_sees_whatever_the_batch(lines: list[bytes]) -
         while spool.advance(7):
             pass
         pattern = Pattern("loss", literal=True)
-        matches = Matches(pattern, spool.generation)
+        matches = Matches(pattern, spool.epoch)
         while matches.advance(spool, 3):
             pass
         assert list(matches.lines) == [n for n, raw in enumerate(lines) if "loss" in parse(raw).text.lower()]
@@ -131,3 +131,47 @@ def test_a_filter_is_a_regular_expression_that_a_bang_inverts() -> None:
     assert not Pattern("!step=\\d+", literal=False).matches("step=12")
     with pytest.raises(ValueError, match="not a regular expression"):
         Pattern("(", literal=False)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.binary(max_size=30).map(lambda b: b.replace(b"\n", b"")), min_size=1, max_size=60),
+    st.integers(1, 200),
+)
+def test_a_big_file_is_shown_from_its_end_and_then_whole(lines: list[bytes], tail: int) -> None:
+    content = b"\n".join(lines) + b"\n"
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        spool, plain = Spool(Path(file.name), big=100, tail=tail), Spool(Path(file.name))
+        plain.advance()
+        spool.advance()
+        shown = [spool.raw(n) for n in range(len(spool))]
+        assert shown == [plain.raw(n) for n in range(len(plain))][len(plain) - len(shown) :]
+        assert spool.partial or len(shown) == len(plain)
+        was = spool.partial
+        if was:
+            spool.index_head()
+            file.write(b"more\n")  # what came meanwhile
+            file.flush()
+            while spool.advance(7):
+                pass
+            plain.advance()
+        assert not spool.partial
+        assert spool.shift == (len(plain) - 1 - len(shown) if was else 0)
+        assert [spool.index.span(n) for n in range(len(spool))] == [plain.index.span(n) for n in range(len(plain))]
+        spool.close()
+        plain.close()
+
+
+def test_the_beginning_of_a_file_that_was_replaced_is_thrown_away(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"old line\n" * 100)
+    spool = Spool(path, big=100, tail=50)
+    spool.advance()
+    spool.index_head()
+    (tmp_path / "new").write_bytes(b"new\n" * 3)
+    (tmp_path / "new").replace(path)
+    spool.advance()
+    assert (len(spool), spool.partial, spool.raw(0)) == (3, False, b"new")
+    spool.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +16,7 @@ from app.state import Activity, CostView, Notice, StreamView
 from app.tui.modals.confirm import Question
 from app.tui.modals.help import Help, Reader
 from app.tui.prompt import Prompt
+from app.tui.spool import Spool
 from app.tui.theme import LIGHT
 
 if TYPE_CHECKING:
@@ -187,6 +189,33 @@ async def test_the_log_follows_until_scrolled_and_counts_what_came(panel: Opener
         assert "more 24" not in text
         await shown.pilot.press("G")
         await shown.sees("more 24", "FOLLOW")
+
+
+async def test_a_big_log_shows_its_end_at_once_and_keeps_its_place_while_the_rest_is_counted(
+    panel: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_it = threading.Event()
+    index_head = Spool.index_head
+
+    def index_when_let(spool: Spool) -> None:
+        assert let_it.wait(30)
+        index_head(spool)
+
+    monkeypatch.setattr(Spool, "index_head", index_when_let)
+    monkeypatch.setattr(Spool.__init__, "__kwdefaults__", {"big": 10_000, "tail": 2_000})
+    log = tmp_path / "sft.log"
+    log.write_bytes(b"".join(b"line %06d\n" % n for n in range(5000)))
+    async with panel(samples.training_state(log)) as shown:
+        await shown.pilot.press("3")
+        await shown.sees("line 004999", "last 166 lines")
+        await shown.pilot.press("up", "up", "up")
+        before = (await shown.sees("PAUSED +0")).split("\n")[5:15]
+        let_it.set()
+        text = await shown.sees("5,000 lines")
+        assert "last" not in text
+        assert text.split("\n")[5:15] == before
+        await shown.pilot.press("home")
+        await shown.sees("line 000000")
 
 
 async def test_find_goes_through_the_matches_and_counts_them(panel: Opener, tmp_path: Path) -> None:
