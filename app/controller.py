@@ -79,11 +79,7 @@ class Controller:
 
     def reason(self, action_id: str) -> str | None:
         """Why this action is refused now, or None."""
-        action = registry.by_id(action_id)
-        if action.writes and self.state.readonly:
-            return "read-only: started with --readonly"
-        reason = action.enabled(self.state)
-        return None if reason is None else str(reason)
+        return registry.refusal(action_id, self.state)
 
     def confirm(self, action_id: str) -> Confirm | None:
         """What to ask before doing it, or None."""

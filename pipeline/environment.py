@@ -124,6 +124,7 @@ def child_variables(threads: int | None, env: Mapping[str, str]) -> dict[str, st
         "PYTHONHASHSEED": "0",
         "PYTHONUNBUFFERED": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "TQDM_DISABLE": "1",
         "PYTHONPATH": os.pathsep.join(dict.fromkeys([str(source_root()), *filter(None, sys.path)])),
     }
     if env.get("MAXCAI_ONLINE") != "1":

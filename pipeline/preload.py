@@ -10,6 +10,7 @@ import gc
 import json
 import os
 import random
+import threading
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import peft  # noqa: F401
 import torch
 import transformers
 import trl  # noqa: F401
+from tqdm import tqdm
 from trl import DPOTrainer, SFTTrainer  # noqa: F401  (lazy modules: the import happens here, not in each child)
 
 from pipeline.models.load import load_tokens
@@ -40,6 +42,7 @@ gc.freeze()  # a million objects that no child's collector need ever visit: thei
 
 def prepare(threads: int | None, seed: int) -> None:
     """Fix the CPU threads (None: leave torch's own) and every global random state of this process."""
+    tqdm.set_lock(threading.RLock())  # its own lock is a named semaphore that a worker's quick exit would leave behind
     if threads is not None:
         torch.set_num_threads(threads)
     random.seed(seed)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from app.actions import info, pod, run, sync, view
 from app.actions.base import Action, Scope
 from app.errors import SettingsError, UsageError
+from app.state import AppState
 
 ACTIONS: tuple[Action, ...] = (
     *info.ACTIONS,
@@ -26,6 +27,15 @@ def by_id(action_id: str) -> Action:
             return action
     near = difflib.get_close_matches(action_id, [a.id for a in ACTIONS], n=1)
     raise UsageError(f"no action {action_id}", f"Did you mean {near[0]}?" if near else "See `maxcai --help`.")
+
+
+def refusal(action_id: str, state: AppState) -> str | None:
+    """Why this action is refused in this state, or None."""
+    action = by_id(action_id)
+    if action.writes and state.readonly:
+        return "read-only: started with --readonly"
+    reason = action.enabled(state)
+    return None if reason is None else str(reason)
 
 
 def remapped(keys: Mapping[str, str]) -> tuple[Action, ...]:

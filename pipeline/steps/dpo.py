@@ -38,7 +38,14 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
         longest = len(chosen[0]) + max(len(chosen[1]), len(rejected[1]))
         if longest <= dpo.max_length:
             rows.append(PairRow(chosen[0], chosen[1], rejected[1]))
-    plan = Plan(ctx.out, ctx.seed(), ctx.recipe.precision.train, ctx.recipe.train.checkpoint_minutes, ctx.reporter)
+    plan = Plan(
+        ctx.out,
+        ctx.recipe.model.id,
+        ctx.seed(),
+        ctx.recipe.precision.train,
+        ctx.recipe.train.checkpoint_minutes,
+        ctx.reporter,
+    )
     summary = train_dpo(model, tokens, ctx.input(f"stage-{ctx.stage}/sft") / "adapter", rows, dpo, plan)
     ctx.reporter.tokens(sum(2 * len(r.prompt_ids) + len(r.chosen_ids) + len(r.rejected_ids) for r in rows))
     return {**summary, "rows": len(rows), "dropped": len(data) - len(rows)}

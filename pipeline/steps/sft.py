@@ -23,7 +23,9 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
     rows, dropped = tokenise.rows(tokens, [(r.prompt, r.completion) for r in data], train.sft.max_length)
     for reason, count in dropped.items():
         ctx.reporter.warn("rows_dropped", f"{count} training rows dropped: {reason}", "see the step's manifest")
-    plan = Plan(ctx.out, ctx.seed(), ctx.recipe.precision.train, train.checkpoint_minutes, ctx.reporter)
+    plan = Plan(
+        ctx.out, ctx.recipe.model.id, ctx.seed(), ctx.recipe.precision.train, train.checkpoint_minutes, ctx.reporter
+    )
     summary = train_sft(model, tokens, rows, train.sft, train.lora, plan)
     ctx.reporter.tokens(int(sum(len(r.input_ids) for r in rows) * train.sft.epochs))
     (ctx.out / "examples.txt").write_text("\n\n".join(tokenise.dump(tokens, r) for r in rows[:3]) + "\n")

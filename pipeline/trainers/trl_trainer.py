@@ -43,9 +43,11 @@ class PairRow:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What both trainers need besides their data. `out` gets `adapter/`, `checkpoints/` and `metrics.jsonl`."""
+    """What both trainers need besides their data. `out` gets `adapter/`, `checkpoints/` and `metrics.jsonl`; `base_id`
+    is the base model's name as the recipe says it, for the adapter's configuration."""
 
     out: Path
+    base_id: str
     seed: int
     precision: Precision
     checkpoint_minutes: float
@@ -200,6 +202,16 @@ def _check_step_zero(history: Sequence[dict[str, Any]], tolerance: float) -> Non
         raise StepError(f"DPO starts from {term:.4f} instead of ln 2 = 0.6931: its reference is not the SFT adapter")
 
 
+def _save_adapter(model: Any, plan: Plan) -> None:
+    """Write the adapter with the base model's name in place of its path here: equal runs are equal bytes anywhere."""
+    folder = plan.out / "adapter"
+    model.save_pretrained(folder, selected_adapters=["default"])
+    config = json.loads((folder / "adapter_config.json").read_text())
+    config["base_model_name_or_path"] = plan.base_id
+    (folder / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True))
+    (folder / "README.md").unlink(missing_ok=True)  # a form to fill in; the run's cards say it all
+
+
 def _run(trainer: Any, callback: StepCallback, plan: Plan) -> dict[str, Any]:
     checkpoint = newest_complete(plan.out / "checkpoints")
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -209,7 +221,7 @@ def _run(trainer: Any, callback: StepCallback, plan: Plan) -> dict[str, Any]:
     if not history or not all(math.isfinite(entry["loss"]) for entry in history):
         raise StepError("the training loss is not a number; lower the learning rate")
     (plan.out / "metrics.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in history))
-    trainer.model.save_pretrained(plan.out / "adapter", selected_adapters=["default"])
+    _save_adapter(trainer.model, plan)
     shutil.rmtree(plan.out / "checkpoints", ignore_errors=True)  # the adapter is the result; optimizer state is not
     return {
         "steps": trainer.state.global_step,

@@ -1,4 +1,7 @@
-"""The command line as a person or a script meets it: fresh processes, real exit codes, data on stdout only."""
+"""The command line as a person or a script meets it: real exit codes, data on stdout only, no traceback.
+
+Where the process itself matters (terminal, pipes, signals) it is a fresh one; else `main` is called.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import app
+from app import cli
 
 ROOT = Path(app.__file__).parents[1]
 
@@ -29,6 +34,26 @@ def maxcai(cwd: Path, *words: str, **more: str) -> subprocess.CompletedProcess[s
     )
     assert "Traceback" not in done.stderr, done.stderr
     return done
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def here(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """`main` in this process, with what it printed and returned."""
+
+    def run(cwd: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+        for name, value in more.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(cwd)
+        code = cli.main(words)
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        assert "fault of maxcai" not in err, err
+        return subprocess.CompletedProcess(words, code, out, err)
+
+    return run
 
 
 def test_pod_list_json_is_exactly_as_promised(tmp_path: Path) -> None:
@@ -64,51 +89,51 @@ def test_no_command_and_no_terminal_prints_the_status(tmp_path: Path) -> None:
     ],
 )
 def test_bad_input_costs_one_sentence_and_the_right_exit_code(
-    tmp_path: Path, words: tuple[str, ...], code: int, told: str
+    here: Run, tmp_path: Path, words: tuple[str, ...], code: int, told: str
 ) -> None:
-    done = maxcai(tmp_path, *words)
+    done = here(tmp_path, *words)
     assert (done.returncode, done.stdout) == (code, "")
     assert told in done.stderr
     assert not (tmp_path / ".maxcai" / "pods").exists()
 
 
-def test_an_unreachable_pod_is_exit_code_4(tmp_path: Path) -> None:
-    done = maxcai(tmp_path, "push")
+def test_an_unreachable_pod_is_exit_code_4(here: Run, tmp_path: Path) -> None:
+    done = here(tmp_path, "push")
     assert (done.returncode, done.stdout) == (4, "")
     assert "no SSH address" in done.stderr
 
 
-def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
+def test_a_wrong_setting_is_named(here: Run, tmp_path: Path) -> None:
     (tmp_path / "maxcai.toml").write_text("recip = 'x'\n")
-    done = maxcai(tmp_path, "status")
+    done = here(tmp_path, "status")
     assert done.returncode == 2
     assert "unknown key recip. Did you mean recipe?" in done.stderr
 
 
-def test_two_actions_on_one_key_are_refused_at_the_start(tmp_path: Path) -> None:
+def test_two_actions_on_one_key_are_refused_at_the_start(here: Run, tmp_path: Path) -> None:
     (tmp_path / "maxcai.toml").write_text('[keys]\n"pod.stop" = "s"\n')
-    done = maxcai(tmp_path, "status")
+    done = here(tmp_path, "status")
     assert done.returncode == 2
     assert "key s is asked for by" in done.stderr
 
 
-def test_init_makes_a_workspace_and_overwrites_nothing(workspace_dir: Path) -> None:
+def test_init_makes_a_workspace_and_overwrites_nothing(here: Run, workspace_dir: Path) -> None:
     (workspace_dir / ".gitignore").write_bytes(b"mine")
     before = (workspace_dir / "constitution.yaml").read_bytes()
-    assert maxcai(workspace_dir, "init").returncode == 0
+    assert here(workspace_dir, "init").returncode == 0
     assert (workspace_dir / ".gitignore").read_bytes().startswith(b"mine\n.maxcai/\n")
     for name in ("maxcai.toml", "task_board/pending", "reviews/requests", "runs"):
         assert (workspace_dir / name).exists()
     (workspace_dir / "maxcai.toml").write_text('recipe = "smoke"\n')
-    again = maxcai(workspace_dir, "init", "--json")
+    again = here(workspace_dir, "init", "--json")
     assert json.loads(again.stdout)["made"] == []
     assert (workspace_dir / "maxcai.toml").read_text() == 'recipe = "smoke"\n'
     assert (workspace_dir / "constitution.yaml").read_bytes() == before
 
 
-def test_the_template_that_init_writes_is_valid(workspace_dir: Path) -> None:
-    maxcai(workspace_dir, "init")
-    assert maxcai(workspace_dir, "status").returncode == 0
+def test_the_template_that_init_writes_is_valid(here: Run, workspace_dir: Path) -> None:
+    here(workspace_dir, "init")
+    assert here(workspace_dir, "status").returncode == 0
 
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
@@ -130,9 +155,9 @@ def test_debug_shows_where(tmp_path: Path) -> None:
     assert "Traceback" in done.stderr
 
 
-def test_a_whole_round_of_commands_and_the_plain_demo(workspace_dir: Path) -> None:
+def test_a_whole_round_of_commands_and_the_plain_demo(here: Run, workspace_dir: Path) -> None:
     def data(*words: str) -> Any:
-        done = maxcai(workspace_dir, *words, "--json", MAXCAI_LOCAL_PRICE="2")
+        done = here(workspace_dir, *words, "--json", MAXCAI_LOCAL_PRICE="2")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -147,21 +172,21 @@ def test_a_whole_round_of_commands_and_the_plain_demo(workspace_dir: Path) -> No
         assert (listed["state"], listed["verdict"], listed["pulled"]) == ("finished", "PASS", True)
         shown = data("run", "show")
         assert shown["stages"][0]["rates"]["tuned"]["successes"] == 70
-        report = maxcai(workspace_dir, "run", "report")
+        report = here(workspace_dir, "run", "report")
         assert report.stdout == "# Report\n\nverdict PASS\n\n"
-        logs = maxcai(workspace_dir, "logs", "--stream", "stage-1.generate")
+        logs = here(workspace_dir, "logs", "--stream", "stage-1.generate")
         assert logs.stdout == "working on stage-1/generate\n"
-        wrong = maxcai(workspace_dir, "logs", "--stream", "stage-1.genrate")
+        wrong = here(workspace_dir, "logs", "--stream", "stage-1.genrate")
         assert wrong.returncode == 2
         assert "Did you mean" in wrong.stderr
         status = data("status")
         assert status["run"]["verdict"] == "PASS"
         assert status["cost"]["total"] > 0
-        again = maxcai(workspace_dir, "run", "resume", MAXCAI_LOCAL_PRICE="2")
+        again = here(workspace_dir, "run", "resume", MAXCAI_LOCAL_PRICE="2")
         assert again.returncode == 3
         assert "has finished" in again.stderr
     finally:
-        maxcai(workspace_dir, "pod", "stop", "--force")
+        here(workspace_dir, "pod", "stop", "--force")
 
 
 def test_ctrl_c_leaves_the_run_alone_and_says_so(workspace_dir: Path) -> None:

@@ -17,12 +17,26 @@ from app.workspace import find
 
 Run = Callable[..., tuple[int, str, str]]
 
-FILES = (
-    "journal.jsonl", "ledger.jsonl", "runs.jsonl", "pins.json", "last_push.json", "scan.json", "pods/local/state.json",
-    "pods/local/server.pid", "pods/local/container.log", "spool/*/meta.json", "spool/*/events.jsonl",
-    "spool/*/.agent/console.log", "home/*", "ends/*", "ssh/id_ed25519",
-)  # fmt: skip
-COMMANDS = (("status",), ("run", "show"), ("logs",), ("pull",), ("push",))
+STATUS, SHOW, LOGS, PULL, PUSH = ("status",), ("run", "show"), ("logs",), ("pull",), ("push",)
+FILES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "journal.jsonl": (STATUS, PUSH),
+    "ledger.jsonl": (STATUS, PUSH),
+    "runs.jsonl": (STATUS, SHOW, PULL),
+    "pins.json": (STATUS, PUSH),
+    "last_push.json": (PUSH,),
+    "scan.json": (PUSH,),
+    "pods/local/state.json": (STATUS, PUSH),
+    "pods/local/server.pid": (STATUS, PUSH),
+    "pods/local/container.log": (STATUS, PUSH),
+    "spool/*/meta.json": (SHOW, LOGS),
+    "spool/*/events.jsonl": (STATUS, SHOW, LOGS),
+    "spool/*/.agent/console.log": (SHOW, LOGS),
+    "home/*": (STATUS, SHOW, PULL),
+    "ends/*": (STATUS, SHOW),
+    "ssh/id_ed25519": (STATUS, PUSH),
+}
+"""Each file of a state folder, and the commands that read it."""
+
 RECORDS = ("journal.jsonl", "ledger.jsonl", "runs.jsonl")
 
 MAY_REFUSE = {
@@ -76,9 +90,9 @@ def test_a_damaged_file_costs_a_sentence_at_most(ran: Path, maxcai: Run, name: s
     kept = path.read_bytes()
     path.write_bytes(DAMAGES[damage](kept))
     try:
-        for words in COMMANDS:
+        for words in FILES[name]:
             code, _out, err = maxcai(*words)
-            if words == ("status",) and name in RECORDS and damage == "noise":
+            if words == STATUS and name in RECORDS and damage == "noise":
                 assert "cannot be read" in err
             if code:
                 assert name in MAY_REFUSE, (words, err)

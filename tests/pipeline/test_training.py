@@ -31,7 +31,7 @@ def rows() -> list[TokenRow]:
 
 def plan(out: Path, reporter: Memory | None = None) -> Plan:
     out.mkdir(parents=True, exist_ok=True)
-    return Plan(out, 5, Precision.FP32, 30.0, reporter or Memory())
+    return Plan(out, "tiny", 5, Precision.FP32, 30.0, reporter or Memory())
 
 
 def sha(path: Path) -> str:

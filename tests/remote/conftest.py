@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from subprocess_connection import SubprocessConnection, end_everything
 
 from remote.pods.local import LocalProvider
 
@@ -28,3 +29,11 @@ async def provider(state_dir: Path) -> AsyncIterator[LocalProvider]:
     provider = LocalProvider(state_dir, time.time, dict(os.environ))
     yield provider
     await provider.stop("local")
+
+
+@pytest.fixture
+def conn(tmp_path: Path) -> Iterator[SubprocessConnection]:
+    """A pod of plain local processes under `tmp_path/pod`; what was started on it ends with the test."""
+    (tmp_path / "pod").mkdir()
+    yield SubprocessConnection(tmp_path / "pod")
+    end_everything(tmp_path / "pod")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from subprocess_connection import SubprocessConnection, end_everything, until
+from subprocess_connection import SubprocessConnection, until
 
 from remote import jobs
 from remote.agent.client import Agent
@@ -20,13 +20,6 @@ from remote.sync.paths import rank, safe_relative, separate, wanted
 from remote.sync.pull import PullProgress, pull, unpulled
 
 CHUNK = 64 << 10
-
-
-@pytest.fixture
-def conn(tmp_path: Path) -> Iterator[SubprocessConnection]:
-    (tmp_path / "pod").mkdir()
-    yield SubprocessConnection(tmp_path / "pod")
-    end_everything(tmp_path / "pod")
 
 
 @pytest.fixture

@@ -34,12 +34,6 @@ def work(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def conn(tmp_path: Path) -> SubprocessConnection:
-    (tmp_path / "pod").mkdir()
-    return SubprocessConnection(tmp_path / "pod")
-
-
-@pytest.fixture
 def state(tmp_path: Path) -> Path:
     return tmp_path / "state"
 

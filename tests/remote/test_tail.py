@@ -6,24 +6,16 @@ import asyncio
 import hashlib
 import os
 import random
-from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from subprocess_connection import SubprocessConnection, end_everything
+from subprocess_connection import SubprocessConnection
 
 from remote import jobs
 from remote.agent.client import Agent
 from remote.errors import AgentFailed, ConnectionLost, UnsafePath
 from remote.tail import Alive, Growth, Spool, follow
-
-
-@pytest.fixture
-def conn(tmp_path: Path) -> Iterator[SubprocessConnection]:
-    (tmp_path / "pod").mkdir()
-    yield SubprocessConnection(tmp_path / "pod")
-    end_everything(tmp_path / "pod")
 
 
 @pytest.fixture

@@ -180,11 +180,7 @@ class FakeController:
         return registry.ACTIONS
 
     def reason(self, action_id: str) -> str | None:
-        action = registry.by_id(action_id)
-        if action.writes and self.state.readonly:
-            return "read-only: started with --readonly"
-        reason = action.enabled(self.state)
-        return None if reason is None else str(reason)
+        return registry.refusal(action_id, self.state)
 
     def confirm(self, action_id: str) -> Confirm | None:
         return self._confirm.get(action_id)
