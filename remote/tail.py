@@ -2,16 +2,19 @@
 
 Each stream has a spool file whose own size is the offset, so that bytes and offset cannot disagree. A stream that was
 truncated or replaced on the pod starts a new generation: the old spool is put aside under its number, never spliced.
+Several followers of one run (a panel, a command) share its spool: each byte is written once, by whoever has it first.
 Reading meaning into the bytes, and reconnecting, are left to the caller.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,7 @@ from remote.files import private_dir, write_atomic
 from remote.sync.part import disk_full_named
 from remote.sync.paths import safe_relative
 
-META = "meta.json"
+META, LOCK = "meta.json", ".lock"
 SILENCE_S = 20.0
 """Seconds without a frame (the pod sends one each second) after which a link counts as lost."""
 
@@ -56,6 +59,7 @@ class Spool:
     def __init__(self, spool_dir: Path, run_id: str) -> None:
         self.folder = private_dir(spool_dir / safe_relative(run_id))
         self.meta = self._read_meta()
+        self._asked: dict[str, int] = {}  # generation of each stream when the pod was told what is here
 
     def _read_meta(self) -> dict[str, dict[str, Any]]:
         """What is known of the spool files; a damaged record is none, and its files are then brought anew."""
@@ -69,7 +73,7 @@ class Spool:
         return {name: row for name, row in rows.items() if row["ino"] is None or isinstance(row["ino"], int)}
 
     def path(self, stream: str) -> Path:
-        if stream == META:
+        if stream in (META, LOCK):
             raise AgentFailed("The pod offers a stream with the name of the spool's own file.")
         return self.folder / safe_relative(stream)
 
@@ -81,7 +85,10 @@ class Spool:
 
     def have(self) -> dict[str, dict[str, Any]]:
         """What is here, so that the pod goes on from there: inode, offset and a print of the bytes before it."""
-        return {name: self._have(name) for name in self.meta}
+        with self._locked():
+            self.meta = self._read_meta()
+            self._asked = {name: int(row["generation"]) for name, row in self.meta.items()}
+            return {name: self._have(name) for name in self.meta}
 
     def _have(self, stream: str) -> dict[str, Any]:
         size = self.size(stream)
@@ -94,22 +101,49 @@ class Spool:
         return {"ino": self.meta[stream].get("ino"), "offset": size, "print": digest}
 
     def take(self, head: dict[str, Any], data: bytes) -> Growth:
-        """Append one frame. Raises DiskFull, UnsafePath, AgentFailed when it does not continue what is here."""
+        """Append one frame, less what another follower wrote already.
+
+        Raises DiskFull, UnsafePath, AgentFailed when it does not continue what is here.
+        """
         stream, offset = str(head.get("f")), head.get("o")
         path = self.path(stream)
-        with disk_full_named(path):
+        with disk_full_named(path), self._locked():
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            row = self.meta.get(stream)
-            known = row is not None or self.size(stream) == 0
-            if offset == 0 and (not known or (head.get("new") and row is not None)):
-                self._new_generation(stream, path, head.get("ino"))
-            elif row is None or row.get("ino") is None:
-                self._note(stream, {"ino": head.get("ino"), "generation": 0 if row is None else row["generation"]})
+            self.meta = self._read_meta()
+            self._settle(stream, path, head)
             size = self.size(stream)
-            if offset != size:
+            if (
+                not isinstance(offset, int)
+                or not 0 <= offset <= size
+                or not _agree(path, offset, data[: size - offset])
+            ):
                 raise AgentFailed(f"The pod sent {stream} from byte {offset}; the spool ends at {size}.")
-            self._append(path, data)
-        return Growth(stream, path, size + len(data), int(self.meta[stream]["generation"]))
+            self._append(path, data[size - offset :])
+            generation = int(self.meta[stream]["generation"])
+        return Growth(stream, path, max(size, offset + len(data)), generation)
+
+    def _settle(self, stream: str, path: Path, head: dict[str, Any]) -> None:
+        """Bring the stream to the generation that this frame belongs to; the first follower that sees it does so."""
+        row = self.meta.get(stream)
+        generation = None if row is None else int(row["generation"])
+        if self._asked.get(stream, generation) != generation:  # another follower began a new one meanwhile
+            if head.get("o") != 0:
+                raise AgentFailed(f"{stream} was replaced on the pod while it was followed; following it anew.")
+        elif head.get("o") == 0 and ((row is None and self.size(stream) > 0) or (row is not None and head.get("new"))):
+            self._new_generation(stream, path, head.get("ino"))
+        elif row is None or row.get("ino") is None:
+            self._note(stream, {"ino": head.get("ino"), "generation": generation or 0})
+        self._asked[stream] = int(self.meta[stream]["generation"])
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Held for the microseconds of one append, against other followers of this run."""
+        fd = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
 
     def _append(self, path: Path, data: bytes) -> None:
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -131,6 +165,15 @@ class Spool:
     def _note(self, stream: str, row: dict[str, Any]) -> None:
         self.meta[stream] = row
         write_atomic(self.folder / META, json.dumps({"v": 1, "streams": self.meta}).encode())
+
+
+def _agree(path: Path, offset: int, data: bytes) -> bool:
+    """Whether the spool holds these very bytes there: what another follower wrote must be what the pod sends."""
+    if not data:
+        return True
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(len(data)) == data
 
 
 async def follow(

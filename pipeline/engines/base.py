@@ -57,8 +57,8 @@ class Engine(Protocol):
         """Indices of the requests, batch by batch."""
         ...
 
-    def generate(self, requests: Sequence[Request]) -> list[Completion]:
-        """Run one planned batch."""
+    def generate(self, requests: Sequence[Request], ended: Callable[[int], None] = lambda _: None) -> list[Completion]:
+        """Run one planned batch; `ended` is told after every token how many rows are finished."""
         ...
 
     def plan_choices(self, items: Sequence[ChoiceRequest]) -> list[list[int]]: ...

@@ -5,7 +5,7 @@ Left-padded batches planned by length; equal prompts are computed once; finished
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -37,9 +37,10 @@ class TransformersEngine:
         return _fill(order, [len(item.tail_ids) for item in items], self.batch_tokens // 4)
 
     @torch.inference_mode()
-    def generate(self, requests: Sequence[Request]) -> list[Completion]:
+    def generate(self, requests: Sequence[Request], ended: Callable[[int], None] = lambda _: None) -> list[Completion]:
         state = _Decoding(self, requests)
         while state.live:
+            ended(len(requests) - len(state.live))
             state.step()
         return state.completions()
 

@@ -55,8 +55,9 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
         for i in calibration(ctx, stage)
         for a in _asked(ctx, families[i.family], pools[i.family], i.instruction, i.id)
     ]
-    kept = _answer(ctx, opened, asked, "records")
-    _answer(ctx, opened, labelled, "calibration")
+    total = len(asked) + len(labelled)
+    kept = _answer(ctx, opened, asked, "records", 0, total)
+    _answer(ctx, opened, labelled, "calibration", len(asked), total)
     return {"answers": len(kept), "calibration": len(labelled)}
 
 
@@ -76,7 +77,9 @@ def _asked(ctx: StepContext, family: Family, pool: Sequence[Item], instruction: 
     ]
 
 
-def _answer(ctx: StepContext, opened: Opened, asked: Sequence[_Asked], name: str) -> list[Answer]:
+def _answer(
+    ctx: StepContext, opened: Opened, asked: Sequence[_Asked], name: str, before: int, total: int
+) -> list[Answer]:
     principles = load(None)
     requests = [
         Request(
@@ -95,7 +98,7 @@ def _answer(ctx: StepContext, opened: Opened, asked: Sequence[_Asked], name: str
         principle = principles.draw(ctx.recipe.seed, a.parent, 0).id
         return _record(ctx, opened, a, principle, done).to_row()
 
-    rows = [Answer.from_row(r) for r in generate(ctx, opened, requests, name, row, f"answers, {name}")]
+    rows = [Answer.from_row(r) for r in generate(ctx, opened, requests, name, row, f"answers ({name})", before, total)]
     write_records(ctx.out / f"{name}.jsonl", rows)
     return rows
 

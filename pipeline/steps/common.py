@@ -94,16 +94,27 @@ def generate(
     part: str,
     to_row: Callable[[int, Completion], Mapping[str, Any]],
     unit: str = "answers",
+    before: int = 0,
+    total: int | None = None,
 ) -> list[Mapping[str, Any]]:
-    """Rows of all requests in their order. Each planned batch is committed to `<part>.part` and never done twice."""
+    """Rows of all requests in their order. Each planned batch is committed to `<part>.part` and never done twice.
+
+    Progress counts from `before` (done by earlier calls of this step) to `total` (default: these requests).
+    """
+    planned = len(requests) if total is None else total
+
     with Journal(ctx.out / f"{part}.part") as journal:
+
+        def tell(ended: int) -> None:
+            ctx.reporter.progress(before + len(journal) + ended, planned, unit)
+
         for batch in opened.engine.plan(requests):
             if not journal.complete(batch):
                 ctx.checkpoint()
-                done = opened.engine.generate([requests[i] for i in batch])
+                done = opened.engine.generate([requests[i] for i in batch], tell)
                 journal.append((i, to_row(i, completion)) for i, completion in zip(batch, done, strict=True))
                 ctx.reporter.tokens(sum(c.tokens for c in done))
-            ctx.reporter.progress(len(journal), len(requests), unit)
+            tell(0)
         return journal.rows()
 
 

@@ -57,8 +57,9 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
         else [Condition("tuned", lambda i: prompts.bare(i.instruction))]
     )
     summary: dict[str, Any] = {"conditions": {}}
-    for condition in conditions:
-        rows = _measure(ctx, opened, families, items, condition, condition.name)
+    total = len(conditions) * len(items) + (0 if ctx.stage else min(ctx.recipe.evaluation.aa_items, len(items)))
+    for k, condition in enumerate(conditions):
+        rows = _measure(ctx, opened, families, items, condition, condition.name, k * len(items), total)
         write_records(ctx.out / f"{condition.name}.jsonl", rows)
         summary["conditions"][condition.name] = {
             "strict": sum(r.strict for r in rows),
@@ -68,7 +69,7 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
         }
         ctx.reporter.metric(f"strict/{condition.name}", sum(r.strict for r in rows) / len(rows), 0)
     if not ctx.stage:
-        summary["aa"] = _same_twice(ctx, opened, families, items)
+        summary["aa"] = _same_twice(ctx, opened, families, items, total)
         summary["audit"] = audit(families.values()).as_dict()
     write_atomic(ctx.out / "summary.json", json.dumps(summary, indent=1, sort_keys=True).encode())
     return {
@@ -97,6 +98,8 @@ def _measure(
     items: Sequence[Item],
     condition: Condition,
     part: str,
+    before: int,
+    total: int,
 ) -> list[EvalResult]:
     texts = [condition.prompt(item) for item in items]
     requests = [
@@ -113,7 +116,7 @@ def _measure(
     def row(i: int, completion: Completion) -> Mapping[str, Any]:
         return _result(ctx, opened, families[items[i].family], items[i], condition, texts[i], completion).to_row()
 
-    rows = generate(ctx, opened, requests, part, row, f"items, {part}")
+    rows = generate(ctx, opened, requests, part, row, f"answers ({part})", before, total)
     return [EvalResult.from_row(r) for r in rows]
 
 
@@ -163,12 +166,12 @@ def _fingerprint(ctx: StepContext, opened: Opened, items: Sequence[Item], condit
 
 
 def _same_twice(
-    ctx: StepContext, opened: Opened, families: Mapping[str, Family], items: Sequence[Item]
+    ctx: StepContext, opened: Opened, families: Mapping[str, Family], items: Sequence[Item], total: int
 ) -> dict[str, int]:
     """A/A: the base against itself in other batches; an outcome that flips is the engine's noise, not a model's."""
     chosen = list(items)[: ctx.recipe.evaluation.aa_items]
     condition = Condition("base-formatted", lambda item: prompts.bare(item.instruction))
-    again = _measure(ctx, opened, families, chosen, condition, "aa")
+    again = _measure(ctx, opened, families, chosen, condition, "aa", total - len(chosen), total)
     before = {}
     for line in (ctx.out / "base-formatted.jsonl").read_text().splitlines():
         row = json.loads(line)

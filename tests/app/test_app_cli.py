@@ -189,7 +189,7 @@ def test_a_whole_round_of_commands_and_the_plain_demo(here: Run, workspace_dir: 
         here(workspace_dir, "pod", "stop", "--force")
 
 
-def test_ctrl_c_leaves_the_run_alone_and_says_so(workspace_dir: Path) -> None:
+def test_ctrl_c_leaves_the_run_alone_and_says_so(here: Run, workspace_dir: Path) -> None:
     argv = [sys.executable, "-P", "-m", "app", "run", "start", "-r", "long", "-f"]
     with subprocess.Popen(
         argv, cwd=workspace_dir, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -204,8 +204,8 @@ def test_ctrl_c_leaves_the_run_alone_and_says_so(workspace_dir: Path) -> None:
             assert child.wait(timeout=60) == 130
             assert "interrupted; a run on the pod goes on" in rest
             assert "Traceback" not in rest
-            refused = maxcai(workspace_dir, "pod", "stop")
+            refused = here(workspace_dir, "pod", "stop")
             assert refused.returncode == 3
             assert "is running" in refused.stderr
         finally:
-            maxcai(workspace_dir, "pod", "stop", "--force")
+            here(workspace_dir, "pod", "stop", "--force")

@@ -183,3 +183,48 @@ def test_bytes_that_a_crash_left_beyond_the_last_report_are_counted(tmp_path: Pa
     with (tmp_path / "A/events.jsonl").open("ab") as file:
         file.write(b"de")  # written, and killed before anything else happened
     assert Spool(tmp_path, "A").have()["events.jsonl"]["offset"] == 5
+
+
+async def test_two_followers_of_one_run_share_its_spool_byte_for_byte(
+    conn: SubprocessConnection, run: Path, tmp_path: Path
+) -> None:
+    dice, spool = random.Random(5), tmp_path / "spool"
+    (run / "events.jsonl").write_bytes(dice.randbytes(50_000))
+
+    async def until(size: int, wait: asyncio.Event) -> None:
+        await wait.wait()
+        async with asyncio.timeout(20), aclosing(follow(Agent(conn), "A", spool, poll_s=0.02)) as growths:  # type: ignore[type-var]
+            async for growth in growths:
+                if growth.size >= size:
+                    return
+
+    first, second = asyncio.Event(), asyncio.Event()
+    first.set()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(until(90_000, first))
+        group.create_task(until(90_000, second))
+        second.set()
+        for _ in range(4):
+            with (run / "events.jsonl").open("ab") as file:
+                file.write(dice.randbytes(10_000))
+            await asyncio.sleep(0)
+    assert sha(spool / "A/events.jsonl") == sha(run / "events.jsonl")
+
+
+async def test_a_frame_that_another_follower_wrote_already_is_not_written_twice(tmp_path: Path) -> None:
+    one, two = Spool(tmp_path, "A"), Spool(tmp_path, "A")
+    assert one.take({"f": "events.jsonl", "o": 0, "ino": 1}, b"abc").size == 3
+    assert two.take({"f": "events.jsonl", "o": 0, "ino": 1}, b"abcdef").size == 6
+    assert one.take({"f": "events.jsonl", "o": 3, "ino": 1}, b"de").size == 6
+    assert (tmp_path / "A/events.jsonl").read_bytes() == b"abcdef"
+
+
+async def test_bytes_of_a_replaced_file_are_never_spliced_in_by_a_slow_follower(tmp_path: Path) -> None:
+    fast, slow = Spool(tmp_path, "A"), Spool(tmp_path, "A")
+    fast.take({"f": "a", "o": 0, "ino": 1}, b"old bytes")
+    slow.have()
+    fast.have()
+    fast.take({"f": "a", "o": 0, "ino": 2, "new": True}, b"new")
+    with pytest.raises(AgentFailed, match="replaced"):
+        slow.take({"f": "a", "o": 3, "ino": 1}, b" by")
+    assert (tmp_path / "A/a").read_bytes() == b"new"
