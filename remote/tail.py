@@ -128,7 +128,8 @@ class Spool:
         generation = None if row is None else int(row["generation"])
         if self._asked.get(stream, generation) != generation:  # another follower began a new one meanwhile
             if head.get("o") != 0:
-                raise AgentFailed(f"{stream} was replaced on the pod while it was followed; following it anew.")
+                text = f"{stream} was replaced on the pod while it was followed; it is followed anew."
+                raise ConnectionLost(text, why="replaced")
         elif head.get("o") == 0 and ((row is None and self.size(stream) > 0) or (row is not None and head.get("new"))):
             self._new_generation(stream, path, head.get("ino"))
         elif row is None or row.get("ino") is None:

@@ -225,6 +225,6 @@ async def test_bytes_of_a_replaced_file_are_never_spliced_in_by_a_slow_follower(
     slow.have()
     fast.have()
     fast.take({"f": "a", "o": 0, "ino": 2, "new": True}, b"new")
-    with pytest.raises(AgentFailed, match="replaced"):
+    with pytest.raises(ConnectionLost, match="replaced"):
         slow.take({"f": "a", "o": 3, "ino": 1}, b" by")
     assert (tmp_path / "A/a").read_bytes() == b"new"
