@@ -107,10 +107,15 @@ def _calibrated(ctx: StepContext, block: Sequence[Judgement], truth: Sequence[bo
     if model.precision is None or model.precision < ctx.recipe.data.accept_precision:
         ctx.reporter.warn(
             "critic_precision",
-            f"no threshold reaches precision {ctx.recipe.data.accept_precision}; {model.precision} is the best",
+            f"the critics' precision on labelled answers is {_share(model.precision)}, "
+            f"{ctx.recipe.data.accept_precision:.2f} was asked",
             "the report says what share of the kept data is wrong wherever truth is known",
         )
     return model
+
+
+def _share(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2f}"
 
 
 def _scored(judgement: Judgement, model: Calibration) -> Judgement:
