@@ -42,15 +42,17 @@ def _stage(run: RunView, stage: int, gate: GateView | None, glyphs: Glyphs, long
     state = stage_state([step for step in run.steps if stage_of(step.step) == stage])
     if state == "running" and run.state not in ("running", "pending"):
         state = "planned"
-    if state == "done" and (gate is None or gate.verdict not in ("PASS", "NO_HEADROOM")):
+    gated = any(step.step == f"stage-{stage}/gate" for step in run.steps)
+    if state == "done" and gated and (gate is None or gate.verdict not in ("PASS", "NO_HEADROOM")):
         state = "running" if gate is None and run.state == "running" else ("failed" if gate else "planned")
     glyph, style = step_glyph(state, glyphs)
     if gate is not None and state == "failed" and gate.verdict in ("INCONCLUSIVE", "MISSING"):
         glyph, style = glyphs.off, "bold $warning"
     name = f" {clean(gate.name)}" if gate and gate.name and long else ""
-    return Content.assemble(
-        (f"{glyph} {'stage ' if long and not name else ''}{stage}{name} ", style), gate_mark(gate, glyphs)
-    )
+    if not gated and long:
+        name = " baseline"  # stage 0 only measures
+    title = f"{glyph} {'stage ' if long and not name else ''}{stage}{name} "
+    return Content.assemble((title, style), gate_mark(gate, glyphs) if gated else "")
 
 
 def gate_mark(gate: GateView | None, glyphs: Glyphs) -> Content:
