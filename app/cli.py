@@ -30,6 +30,7 @@ INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0 ok, 1 failed, 2 usage, 3 refused by a guard, 4 unreachable."""
+    _usable_streams()
     try:
         options = parser().parse_args(argv)
     except SystemExit as leaving:  # argparse has printed its sentence or the help
@@ -50,6 +51,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not hasattr(error, "exit_code"):
             print(f"maxcai: this is a fault of maxcai ({type(error).__name__}); --debug shows where", file=sys.stderr)
         return exit_code(error)
+
+
+def _usable_streams() -> None:
+    """Closed streams become /dev/null, and a terminal that cannot show a sign gets a substitute: neither is a fault."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  (kept for the rest of the process)
+        elif mode == "w" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -88,6 +88,26 @@ def wilson(successes: int, trials: int, z: float = 1.959963984540054) -> tuple[f
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def measured(run: RunView) -> dict[str, dict[str, Any]]:
+    """Rates that the evaluate steps have told so far, condition by condition, in the shape of a gate's `rates`."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, (trials, strict) in run.metrics.items():
+        step, _, metric = name.partition(" ")
+        lenient = run.metrics.get(f"{step} {metric.replace('strict/', 'lenient/', 1)}")
+        if not metric.startswith("strict/") or lenient is None or trials < 1:
+            continue
+        successes, whole = round(strict * trials), int(trials)
+        low, high = wilson(successes, whole)
+        found[metric.removeprefix("strict/")] = {
+            "successes": successes,
+            "trials": whole,
+            "low": low,
+            "high": high,
+            "lenient_successes": round(lenient[1] * trials),
+        }
+    return found
+
+
 def gate_lines(gate: GateView) -> list[str]:
     threshold = "unknown" if gate.threshold is None else f"{gate.threshold:.0%}"
     lines = [f"stage {gate.stage} {harmless(gate.name)}: {harmless(gate.verdict)} (threshold {threshold})"]

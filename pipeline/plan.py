@@ -45,7 +45,9 @@ def load_registry(reference: str) -> Mapping[str, Step]:
 
 
 def build(recipe: Recipe) -> tuple[PlannedStep, ...]:
-    """Baseline first, then every stage of the recipe. Raises UsageError for a stage that is not declared."""
+    """Baseline first, then every stage of the recipe. Raises UsageError for a stage that is not declared, a family that
+    it does not have, or more held-out items than are frozen."""
+    from pipeline.evals.items import ItemsError, frozen_set
     from pipeline.stages import registry
 
     steps = [PlannedStep(0, "evaluate")]
@@ -54,6 +56,10 @@ def build(recipe: Recipe) -> tuple[PlannedStep, ...]:
             registry.stage(stage)
         except LookupError as error:
             raise UsageError(f"recipe {recipe.name!r}, field stages: {error.args[0]}. Correct the list.") from None
+        try:
+            frozen_set(recipe, stage)
+        except ItemsError as error:
+            raise UsageError(f"recipe {recipe.name!r}: {error}.") from None
         steps += [PlannedStep(stage, kind) for kind in STAGE_STEPS]
     return tuple(steps)
 

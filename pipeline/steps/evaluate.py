@@ -67,7 +67,8 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
             "trials": len(rows),
             "fingerprint": _fingerprint(ctx, opened, items, condition),
         }
-        ctx.reporter.metric(f"strict/{condition.name}", sum(r.strict for r in rows) / len(rows), 0)
+        ctx.reporter.metric(f"strict/{condition.name}", sum(r.strict for r in rows) / len(rows), len(rows))
+        ctx.reporter.metric(f"lenient/{condition.name}", sum(r.lenient for r in rows) / len(rows), len(rows))
     if not ctx.stage:
         summary["aa"] = _same_twice(ctx, opened, families, items, total)
         summary["audit"] = audit(families.values()).as_dict()

@@ -99,7 +99,9 @@ def train_dpo(
     set_seed(plan.seed % 2**32)
     if plan.precision in (Precision.NF4, Precision.INT8):
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    where = model.config._name_or_path
     model = PeftModel.from_pretrained(model, adapter, is_trainable=True)
+    model.peft_config["default"].base_model_name_or_path = where  # a name would be looked up at a hub when saving
     arguments = DPOConfig(
         **_common(plan, dpo.batch, dpo.epochs, dpo.learning_rate, dpo.schedule, dpo.warmup),
         beta=dpo.beta,

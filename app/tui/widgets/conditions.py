@@ -9,6 +9,7 @@ from typing import Any
 from textual.content import Content
 
 from app.state import GateView, RunView
+from app.text import measured
 from app.tui import fmt
 from app.tui.lines import clean
 from app.tui.picture import Picture
@@ -37,7 +38,7 @@ class ConditionsPanel(Panel):
     def draw(self, picture: Picture, width: int, height: int) -> Sequence[Content]:
         run, g = picture.run, picture.glyphs
         gate = newest_gate(run, picture.step) if run else None
-        rates = gate.rates if gate else {}
+        rates = gate.rates if gate else measured(run) if run else {}
         names = [*CONDITIONS, *(name for name in rates if name not in CONDITIONS)]
         if run is None:
             return [text(("measured by a run's evaluate steps", MUTED))]
