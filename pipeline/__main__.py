@@ -234,9 +234,11 @@ def recipes_command(args: argparse.Namespace) -> int:
 
 def validate_command(args: argparse.Namespace) -> int:
     if args.what == "recipe":
+        from pipeline import plan
         from pipeline.recipe_load import load
 
         recipe = load(args.file)
+        plan.build(recipe)  # stages, families and held-out items that exist
         print(f"recipe {recipe.name}: valid, sha256 {recipe.digest()}")
     elif args.what == "constitution":
         from pipeline.constitution import load as load_constitution

@@ -27,7 +27,8 @@ def answer(stage: int, decision: Decision | None) -> str:
     if decision.verdict in (Verdict.INVALID, Verdict.MISSING):
         return f"{head} The reason: {decision.reason}."
     tuned, base = decision.rates.get("tuned"), decision.rates.get("base-formatted")
-    sentences = [head, _level(decision, tuned), _start(base), _lift(decision, tuned, base)]
+    few_shot = _few_shot(decision, tuned)
+    sentences = [head, _level(decision, tuned), _start(base), _lift(decision, tuned, base), few_shot]
     if decision.verdict is not Verdict.PASS:
         sentences.append(f"What decided: {decision.reason}.")
     return " ".join(sentence for sentence in sentences if sentence)
@@ -72,3 +73,14 @@ def _lift(decision: Decision, tuned: Rate | None, base: Rate | None) -> str:
         if (test["lift"] >= 0)
         else f"{like} ({size}): the model became worse (p = {p_value(decision.p)})."
     )
+
+
+def _few_shot(decision: Decision, tuned: Rate | None) -> str:
+    """The bar that training has to beat without any prompt: the same base model shown worked examples."""
+    shown = decision.rates.get("base-few-shot")
+    if tuned is None or shown is None:
+        return ""
+    words = f"Shown worked examples in its prompt, the untrained model has {shown.successes} of {shown.trials} right"
+    if tuned.successes < shown.successes:
+        return f"{words}: training without examples has not caught up with that."
+    return f"{words}; the trained one reaches {tuned.successes} without any."

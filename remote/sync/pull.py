@@ -6,10 +6,12 @@ Files that still grow are brought as prefixes. Deleting anything, here or on the
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
+import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,9 +108,34 @@ async def pull(
 ) -> PullReport:
     """Bring everything of a run to `dest`, small and telling files first, checkpoints last.
 
-    Can be cut anywhere and called again: verified chunks are not fetched twice. Raises UnsafePath for names that must
-    not be written (after everything else is home), HashMismatch, DiskFull naming the path, SshError.
+    Can be cut anywhere and called again: verified chunks are not fetched twice. Two pulls of one run at a time take
+    turns, and the second finds everything home. Raises UnsafePath for names that must not be written (after everything
+    else is home), HashMismatch, DiskFull naming the path, SshError.
     """
+    dest.mkdir(parents=True, exist_ok=True)
+    async with _alone(dest):
+        return await _pull(agent, run_id, dest, progress, chunk)
+
+
+@asynccontextmanager
+async def _alone(dest: Path) -> AsyncIterator[None]:
+    """Hold the run's folder against another pull into it; the kernel frees it when we die, and no file is left."""
+    fd = os.open(dest, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                await asyncio.sleep(0.1)
+        yield
+    finally:
+        os.close(fd)
+
+
+async def _pull(
+    agent: Agent, run_id: str, dest: Path, progress: Callable[[PullProgress], None] | None, chunk: int
+) -> PullReport:
     manifest = await agent.manifest(run_id)
     files, refused = _plan(manifest)
     dest.mkdir(parents=True, exist_ok=True)

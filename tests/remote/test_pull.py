@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
@@ -316,3 +317,18 @@ def test_checkpoints_come_last_and_of_those_the_newest_first() -> None:
 async def test_modes_and_roots_stay_private(conn: SubprocessConnection, tmp_path: Path) -> None:
     await pull(Agent(conn), "A", tmp_path / "home", chunk=CHUNK)
     assert os.stat(tmp_path / "home/run.json").st_mode & 0o077 == 0
+
+
+async def test_two_pulls_of_one_run_at_a_time_take_turns_and_both_end_well(
+    conn: SubprocessConnection, tmp_path: Path
+) -> None:
+    folder = Path(Agent(conn).run_dir("A"))
+    folder.mkdir(parents=True)
+    for i in range(20):
+        (folder / f"file-{i}").write_bytes(bytes([i]) * 300_000)
+    first, second = await asyncio.gather(
+        pull(Agent(conn), "A", tmp_path / "runs/A", chunk=1 << 16),
+        pull(Agent(conn), "A", tmp_path / "runs/A", chunk=1 << 16),
+    )
+    assert first.complete and second.complete
+    assert sorted([first.fetched_bytes, second.fetched_bytes])[0] == 0
