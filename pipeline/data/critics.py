@@ -156,7 +156,7 @@ def _row(block: Sequence[Evidence], scores: Sequence[float], threshold: float) -
         "n": len(block),
         "right": sum(labels),
         "auc": areas,
-        "blind": bool(known) and max(known) < BLIND_AUC,
+        "blind": max(known) < BLIND_AUC if known else None,  # None: one class of labels was absent, nothing is known
         "threshold": threshold,
         "kept": len(kept),
         "precision": sum(kept) / len(kept) if kept else None,

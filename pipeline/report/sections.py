@@ -204,7 +204,8 @@ def critics(files: RunFiles, stage: int) -> dict[str, Any] | None:
         for family, row in families.items()
     ]
     blind = [row["family"] for row in rows if row["blind"]]
-    return {"names": names, "rows": rows, "blind": blind, "overall": facts(raw.get("overall"))}
+    unknown = [row["family"] for row in rows if row["blind"] is None]
+    return {"names": names, "rows": rows, "blind": blind, "unknown": unknown, "overall": facts(raw.get("overall"))}
 
 
 def curves(files: RunFiles, stage: int, step: str) -> dict[str, Any] | None:
