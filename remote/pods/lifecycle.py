@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 from remote.costs import Ledger
-from remote.errors import NoEndpoint, ProviderUnavailable
+from remote.errors import DiskFull, NoEndpoint, ProviderUnavailable
 from remote.journal import Intent, Journal
 from remote.pods.model import Pod, PodStatus
 from remote.pods.provider import Provider
@@ -76,11 +78,18 @@ async def stop(
 ) -> Pod:
     """Stop the pod and close its ledger row; it counts as stopped only once the provider lists it so.
 
-    Raises ProviderUnavailable when it is not stopped `wait_s` seconds later.
+    A full disk here costs the journal's lines, never the stop: a pod that goes on costs money. Raises
+    ProviderUnavailable when it is not stopped `wait_s` seconds later.
     """
-    with Journal(state_dir, clock).acting(STOP, provider=provider.name, pod=pod_id) as found:
+    with ExitStack() as noted:
+        found: dict[str, Any] = {}
+        with suppress(DiskFull):
+            acting = Journal(state_dir, clock).acting(STOP, provider=provider.name, pod=pod_id)
+            found = noted.enter_context(acting)
         pod = await provider.stop(pod_id)
         found.update(status=pod.status.value, started_at=pod.started_at)
+        with suppress(DiskFull):
+            noted.close()
     end = clock() + wait_s
     while not pod.status.over:
         if clock() > end:

@@ -7,6 +7,7 @@ container disk that is wiped, jobs that die with it. The SSH server itself is `r
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from remote import identity
-from remote.errors import ConfigError, NotFound, ProviderError, ProviderUnavailable
+from remote.errors import ConfigError, DiskFull, NotFound, ProviderError, ProviderUnavailable
 from remote.files import write_atomic
 from remote.pods import processes
 from remote.pods.model import Endpoint, Pod, PodStatus
@@ -149,7 +150,8 @@ class LocalProvider:
         """Bring everything of the pod to an end, leftovers of a crash too, and record it. Returns the new state."""
         _, ended_at, why = self._status(state)
         if state.phase != "stopped":
-            self._sandbox.write(replace(state, phase="stopping"))
+            with contextlib.suppress(DiskFull):  # a stop must not fail for want of room; wiping makes some
+                self._sandbox.write(replace(state, phase="stopping"))
         left = await processes.end(self._running, grace_s)
         if state.server is not None:
             left += await processes.end(lambda: [state.server] if state.server else [], _GRACE_S)

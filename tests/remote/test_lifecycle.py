@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from remote.costs import Ledger
-from remote.errors import NoEndpoint, OutcomeUnknown, ProviderUnavailable
+from remote.errors import DiskFull, NoEndpoint, OutcomeUnknown, ProviderUnavailable
 from remote.journal import Journal, Phase
 from remote.pods import lifecycle
 from remote.pods.local import LocalProvider
@@ -205,3 +205,17 @@ async def test_a_request_without_an_answer_stays_open_until_its_effect_shows(sta
     assert phases(state_dir) == [("pod.start", Phase.ACKED)]
     assert provider.acts == 1
     assert [row.open for row in Ledger(state_dir).rows()] == [True]
+
+
+async def test_a_full_disk_here_never_keeps_a_pod_from_being_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = LocalProvider(tmp_path, time.time)
+    await lifecycle.start(provider, "local", tmp_path, time.time)
+
+    def full(*_: object, **__: object) -> None:
+        raise DiskFull("No space is left to write the journal.")
+
+    monkeypatch.setattr(Journal, "_write", full)
+    pod = await lifecycle.stop(provider, "local", tmp_path, time.time)
+    assert pod.status is PodStatus.STOPPED
