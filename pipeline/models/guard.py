@@ -24,12 +24,13 @@ def strip_template(tokenizer: Any) -> None:
 def forbidden_ids(tokenizer: Any) -> frozenset[int]:
     """Special ids that may occur in no prompt and no answer: the tokenizer's own, minus EOS, BOS and PAD."""
     special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
-    special |= {i for i, token in tokenizer.added_tokens_decoder.items() if _looks_like_turn(str(token))}
+    special |= {i for i, token in tokenizer.added_tokens_decoder.items() if looks_like_turn(str(token))}
     allowed = {tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.pad_token_id}
     return frozenset(special - allowed)
 
 
-def _looks_like_turn(token: str) -> bool:
+def looks_like_turn(token: str) -> bool:
+    """Whether a token's text is that of a chat format's turn marker, declared special or not."""
     return any(word in token for word in ("turn", "im_start", "im_end", "header_id", "eot"))
 
 

@@ -65,7 +65,7 @@ def load_tokens(path: Path) -> Tokens:
     if eos is None:
         raise ModelError(f"{path} names no end-of-text id", "set eos_token_id in config.json")
     forbidden = guard.forbidden_ids(tokenizer)
-    if eos in forbidden or guard._looks_like_turn(str(tokenizer.convert_ids_to_tokens(eos))):
+    if eos in forbidden or guard.looks_like_turn(str(tokenizer.convert_ids_to_tokens(eos))):
         raise ModelError(
             f"{path} ends its texts with the chat marker {tokenizer.convert_ids_to_tokens(eos)!r}",
             "use the base model, not its instruct version",

@@ -193,7 +193,7 @@ async def test_two_followers_of_one_run_share_its_spool_byte_for_byte(
 
     async def until(size: int, wait: asyncio.Event) -> None:
         await wait.wait()
-        async with asyncio.timeout(20), aclosing(follow(Agent(conn), "A", spool, poll_s=0.02)) as growths:  # type: ignore[type-var]
+        async with asyncio.timeout(20), aclosing(follow(Agent(conn), "A", spool, poll_s=0.02)) as growths:
             async for growth in growths:
                 if growth.size >= size:
                     return
