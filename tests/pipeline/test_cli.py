@@ -52,9 +52,9 @@ def test_a_flipped_byte_is_found_by_validate(tmp_path: Path, capsys: pytest.Capt
     ("argv", "words"),
     [
         (["run", "--recipe", "dmo"], "Did you mean 'demo'?"),
-        (["run", "--recipe", "demo", "--set", "data.x=1"], "field data.x: unknown field"),
-        (["run", "--recipe", "demo", "--set", "stages=[1,9]"], "field stages: there is no stage 9"),
-        (["run", "--recipe", "demo", "--until", "stage-1/nothing"], "no step 'stage-1/nothing' in this run"),
+        (["run", "--recipe", "smoke", "--set", "data.x=1"], "field data.x: unknown field"),
+        (["run", "--recipe", "smoke", "--set", "stages=[1,9]"], "field stages: there is no stage 9"),
+        (["run", "--recipe", "smoke", "--until", "stage-1/nothing"], "no step 'stage-1/nothing' in this run"),
         (["plan", "--recipe", "nowhere.yaml"], "no recipe named 'nowhere.yaml'"),
         (["validate", "recipe", "nowhere.yaml"], "no recipe named 'nowhere.yaml'"),
         (["status", "nowhere"], "nowhere holds no run"),
