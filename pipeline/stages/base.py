@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 
 class Namespace(StrEnum):
@@ -68,6 +68,10 @@ class Family(ABC):
     version: ClassVar[int] = 1
     max_new_tokens: ClassVar[int] = 48
     """Generous for a right answer of this family: reaching it is an event, not a habit."""
+    shared_answers: ClassVar[bool] = False
+    """Right answers of different items often coincide ("Yes", a list that fits two classes)."""
+    exact_blanks: ClassVar[bool] = False
+    """Blanks inside the instruction are part of the task."""
 
     @abstractmethod
     def templates(self, namespace: Namespace) -> Sequence[str]:
@@ -94,25 +98,63 @@ class Family(ABC):
     def corrupt(self, item: Item, rng: random.Random) -> str:
         """A wrong answer that looks like an answer (another number, a dropped item, another word's plural)."""
 
+    def critique(self, item: Item, response: str, right: bool) -> str:  # noqa: ARG002
+        """One sentence on a response, for the worked examples of critique and revision."""
+        if right:
+            return "The response does what the instruction asks."
+        return f"The response does not do what the instruction asks, which would be: {item.answer}"
+
+    def topic(self, item: Item) -> str:  # noqa: ARG002
+        """What an item is about: the pool entry that may appear in one namespace only. Empty where there is none."""
+        return ""
+
     def harmless_suffix(self, text: str) -> str | None:  # noqa: ARG002
         """Words that may follow the right answer `text` without making it wrong, at least as long as itself where that
         can be; None where the task allows nothing more. (The audit adds them: length may not decide.)"""
         return None
 
 
+Role = str
+"""Who does a piece of work: "previous" (the model that the stage before left; the base in the first stage), "base", or
+"stage-K" (the base with the adapters of the chain up to stage K)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Which model writes a stage's data. No role is ever the stage's own candidate."""
+
+    writer: Role = "previous"  # of instructions
+    answerer: Role = "previous"
+    critic: Role = "previous"  # judges by label
+    reviser: Role = "previous"  # writes critiques and revisions
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The level a stage must reach on its own held-out set, and on those of earlier stages."""
+    """The level a stage must reach on its own held-out set, and on those of earlier stages.
+
+    `better_than` is what the paired test of improvement compares with: the untrained base, or the previous stage.
+    `level` False: improvement and retention decide alone, the threshold is only reported.
+    """
 
     threshold: float
     keep: Mapping[int, float] = field(default_factory=dict)  # earlier stage -> level it must still hold
+    better_than: Literal["base", "previous"] = "base"
+    level: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage of the bootstrap as data."""
+    """One stage of the bootstrap as data. `rehearsal` is the share of earlier stages' kept rows in the training data,
+    `revision_rounds` how often an answer is criticised and revised, `principles` the categories of the constitution
+    whose principles are drawn (empty: all), `pairs` what a preference is made of first."""
 
     number: int
     name: str
     families: tuple[Family, ...]
     gate: Gate
+    roles: Roles = Roles()
+    rehearsal: float = 0.0
+    revision_rounds: int = 0
+    principles: tuple[str, ...] = ()
+    pairs: Literal["samples", "revisions"] = "samples"

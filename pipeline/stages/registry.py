@@ -1,16 +1,29 @@
-"""The stages by number. A new stage is one file and one line here."""
+"""The stages by number, and every task family by name. A new stage is one file and one line here."""
 
 from __future__ import annotations
 
 from pipeline.stages import s1_explicit
-from pipeline.stages.base import Stage
+from pipeline.stages.base import Family, Stage
 
 STAGES: tuple[Stage, ...] = (s1_explicit.STAGE,)
 
 
 def stage(number: int) -> Stage:
-    """The declaration of stage `number` (1 to 6); KeyError that lists the existing ones."""
+    """The declaration of stage `number`; KeyError that lists the existing ones."""
     for declared in STAGES:
         if declared.number == number:
             return declared
     raise KeyError(f"there is no stage {number}; existing: {', '.join(str(s.number) for s in STAGES)}")
+
+
+def all_families() -> tuple[Family, ...]:
+    """The families of every stage, each once, in the order of the stages."""
+    return tuple({family.name: family for declared in STAGES for family in declared.families}.values())
+
+
+def by_name(name: str) -> Family:
+    """The family called `name`; KeyError that lists the known names."""
+    for family in all_families():
+        if family.name == name:
+            return family
+    raise KeyError(f"no task family is called {name!r}; known: {', '.join(f.name for f in all_families())}")

@@ -12,7 +12,7 @@ from pipeline.evals.items import build, frozen_path, load
 from pipeline.models.load import Tokens, load_model, load_tokens
 from pipeline.recipe import Precision
 from pipeline.stages.base import Gate, Item, Namespace, Stage
-from pipeline.stages.families import by_name
+from pipeline.stages.registry import by_name
 from pipeline.steps.common import draw
 from pipeline.tiny.spec import Spec
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pipeline import prompts
 from pipeline.constitution import load
 from pipeline.stages.base import Item, Namespace
-from pipeline.stages.families import by_name
 from pipeline.stages.families.worded import WordedFamily
+from pipeline.stages.registry import by_name
 
 QUIET = 0.15
 """Weight of text that no answer depends on: wordings are drawn at random, nothing is to be learnt from the draw."""

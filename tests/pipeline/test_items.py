@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from pipeline.evals import items
 from pipeline.stages.base import Gate, Namespace, Stage
-from pipeline.stages.families import FAMILIES, by_name
-from pipeline.stages.registry import stage
+from pipeline.stages.registry import by_name, stage
+
+FAMILIES = stage(1).families
 
 STAGE = stage(1)
 

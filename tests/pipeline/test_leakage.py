@@ -7,8 +7,9 @@ import pytest
 from pipeline.data.leakage import check, key_words
 from pipeline.evals.items import build
 from pipeline.stages.base import Namespace
-from pipeline.stages.families import FAMILIES, by_name
-from pipeline.stages.registry import stage
+from pipeline.stages.registry import by_name, stage
+
+FAMILIES = stage(1).families
 
 
 def item(family, instruction):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.evals.scorers import cut, fingerprint, runs_on, score
-from pipeline.stages.families import by_name
+from pipeline.stages.registry import by_name
 
 ARITHMETIC = by_name("arithmetic")
 SUM = ARITHMETIC.parse("What is 7 + 5?")

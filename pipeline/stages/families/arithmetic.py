@@ -56,6 +56,9 @@ class Arithmetic(WordedFamily):
             small, large = large, small
         return {"a": str(large), "op": sign, "b": str(small)}
 
+    def topic(self, item: Item) -> str:
+        return str(sorted((item.truth["a"], item.truth["b"])))
+
     def fill(self, facts: Facts) -> Facts:
         return {"calc": f"{facts['a']} {facts['op']} {facts['b']}"}
 

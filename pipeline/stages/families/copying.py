@@ -37,6 +37,7 @@ class Copy(WordedFamily):
     """ "Repeat this phrase: green lantern": those words in that spelling and order, once, and nothing else."""
 
     name = "copy"
+    exact_blanks = True
     max_new_tokens = 16
     slots: ClassVar[Mapping[str, str]] = {"phrase": r"[\"'“‘]?(?P<phrase>[^\"“”:\n]+?)[\"'”’]?"}
     train_wordings = (
@@ -144,6 +145,7 @@ class Uppercase(WordedFamily):
     """ "Write the word lantern in capital letters.": the word in capitals, alone or named in one sentence."""
 
     name = "uppercase"
+    exact_blanks = True
     max_new_tokens = 16
     slots: ClassVar[Mapping[str, str]] = {"word": r"[\"'“‘]?(?P<word>[a-z]+)[\"'”’]?"}
     train_wordings = (

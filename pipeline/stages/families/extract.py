@@ -57,6 +57,7 @@ class Extract(WordedFamily):
     """ "Find the colour in this text: Anna bought 7 red pens at the market." """
 
     name = "extract"
+    shared_answers = True
     max_new_tokens = 16
     slots: ClassVar[Mapping[str, str]] = {
         "field": r"(?P<field>name|number|colou?r)",

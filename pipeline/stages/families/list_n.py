@@ -30,6 +30,7 @@ class ListN(WordedFamily):
     """ "List three fruits.": exactly that many different members, nothing else counted."""
 
     name = "list_n"
+    shared_answers = True
     max_new_tokens = 40
     slots: ClassVar[Mapping[str, str]] = {
         "n": r"(?P<n>\d{1,2}|" + "|".join(_NUMBERS) + ")",

@@ -43,6 +43,8 @@ class WordedFamily(Family):
     slots: ClassVar[Mapping[str, str]]
     """Slot name -> regular expression whose named groups are the facts."""
     labelled: ClassVar[tuple[Labelled, ...]]
+    topic_fields: ClassVar[tuple[str, ...]] = ("country", "word", "class", "phrase", "stem", "topic", "story")
+    """Fields of the truth that may hold a pool entry; the first one present is the item's topic."""
 
     @abstractmethod
     def draw(self, namespace: Namespace, rng: random.Random) -> Facts:
@@ -91,6 +93,9 @@ class WordedFamily(Family):
             if solved is not None:
                 return Item(self.name, template, instruction, *solved)
         return None
+
+    def topic(self, item: Item) -> str:
+        return next((str(item.truth[name]) for name in self.topic_fields if name in item.truth), "")
 
     def check(self, item: Item, text: str) -> Score:
         text = without_echo(item.instruction, text)

@@ -25,6 +25,7 @@ class YesNo(WordedFamily):
     """ "Answer only yes or no: is a rose a flower?": the label and nothing else, since nothing else was asked for."""
 
     name = "yes_no"
+    shared_answers = True
     max_new_tokens = 16
     slots: ClassVar[Mapping[str, str]] = {
         "question": r"(?:is\s+(?:an?\s+|the\s+)?(?P<x>[a-z][a-z -]*?)\s+(?:an?|one\s+of\s+the)\s+(?P<kind>[a-z ]+?)"
