@@ -88,17 +88,31 @@ def wilson(successes: int, trials: int, z: float = 1.959963984540054) -> tuple[f
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def present_stage(run: RunView) -> int:
+    """The stage that the run works on, or has worked on last; the first one while the base is being measured."""
+    stages = [(_stage(step.step), step.state != "planned") for step in run.steps]
+    begun = [stage for stage, started in stages if stage and started]
+    return max(begun, default=min((stage for stage, _ in stages if stage), default=1))
+
+
+def _stage(step: str) -> int:
+    number = step.partition("/")[0].removeprefix("stage-")
+    return int(number) if number.isdigit() else 0
+
+
 def measured(run: RunView) -> dict[str, dict[str, Any]]:
-    """Rates that the evaluate steps have told so far, condition by condition, in the shape of a gate's `rates`."""
+    """Rates on the present stage's held-out set that the evaluate steps have told so far, condition by condition, in
+    the shape of a gate's `rates`."""
+    held = f"strict/set-{present_stage(run)}/"
     found: dict[str, dict[str, Any]] = {}
     for name, (trials, strict) in run.metrics.items():
         step, _, metric = name.partition(" ")
         lenient = run.metrics.get(f"{step} {metric.replace('strict/', 'lenient/', 1)}")
-        if not metric.startswith("strict/") or lenient is None or trials < 1:
+        if not metric.startswith(held) or lenient is None or trials < 1:
             continue
         successes, whole = round(strict * trials), int(trials)
         low, high = wilson(successes, whole)
-        found[metric.removeprefix("strict/")] = {
+        found[metric.removeprefix(held)] = {
             "successes": successes,
             "trials": whole,
             "low": low,

@@ -68,6 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--until", metavar="STEP", help="end after this step (stage-1/sft)")
     run.add_argument("--force", action="append", default=[], metavar="STEP", help="redo this step")
     run.add_argument("--supersede", action="store_true", help="let a changed recipe redo steps of this run")
+    run.add_argument("--override-gate", metavar="REASON", help="go on past a gate that fails; marked everywhere")
     run.add_argument("--explain", action="store_true", help="say why each step is not reused")
     for name, function, text in (
         ("status", status_command, "where a run stands"),
@@ -112,6 +113,7 @@ def run_command(args: argparse.Namespace) -> int:
             force=tuple(args.force),
             supersede=args.supersede,
             explain=args.explain,
+            override_gate=args.override_gate,
             overlays=tuple(args.overlays),
             report=render,
             say=say,

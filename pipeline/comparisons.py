@@ -98,9 +98,10 @@ class ConditionResult:
         return stats.design_effect([o.strict for o in self.outcomes], [o.cluster for o in self.outcomes])
 
     def rate(self) -> Rate:
-        """Counts with the plain Wilson interval, as published beside every condition."""
+        """Counts with the plain Wilson interval, as published beside every condition; a curtailed rate is biased and
+        gets the interval of no knowledge, (0, 1)."""
         successes = self.successes("strict")
-        low, high = stats.wilson_interval(successes, self.trials)
+        low, high = (0.0, 1.0) if self.curtailed else stats.wilson_interval(successes, self.trials)
         return Rate(successes, self.trials, low, high, self.successes("lenient"))
 
     def only(self, keep: Callable[[ItemOutcome], bool]) -> ConditionResult:
@@ -159,13 +160,7 @@ def require_comparable(a: ConditionResult, b: ConditionResult) -> None:
 
     A curtailed evaluation may hold fewer items than the one it is compared with, never others.
     """
-    for name in COMPARED_FIELDS:
-        left, right = getattr(a.fingerprint, name), getattr(b.fingerprint, name)
-        if left != right:
-            raise IncomparableError(
-                f"{a.condition} and {b.condition} differ in {name.replace('_', ' ')} ({left} and {right}); "
-                "evaluate both alike"
-            )
+    require_alike(a, b, COMPARED_FIELDS)
     extra = a.by_item.keys() - b.by_item.keys()
     absent = b.by_item.keys() - a.by_item.keys()
     if (extra and not b.curtailed) or (absent and not a.curtailed):
@@ -177,6 +172,17 @@ def require_comparable(a: ConditionResult, b: ConditionResult) -> None:
         if a.by_item[item].cluster != b.by_item[item].cluster:
             raise IncomparableError(
                 f"item {item} has another family or template in {a.condition} than in {b.condition}"
+            )
+
+
+def require_alike(a: ConditionResult, b: ConditionResult, fields: Iterable[str]) -> None:
+    """Raise IncomparableError unless the named fields of both fingerprints are equal."""
+    for name in fields:
+        left, right = getattr(a.fingerprint, name), getattr(b.fingerprint, name)
+        if left != right:
+            raise IncomparableError(
+                f"{a.condition} and {b.condition} differ in {name.replace('_', ' ')} ({left} and {right}); "
+                "evaluate both alike"
             )
 
 

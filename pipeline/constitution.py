@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -52,10 +53,13 @@ class Constitution:
     principles: tuple[Principle, ...]
     digest: str
 
-    def draw(self, seed: int, item: str, round: int = 0) -> Principle:
-        """The principle for one item and revision round: uniform, and a function of the arguments alone."""
-        counter = hashlib.sha256(f"principle\x1f{seed}\x1f{item}\x1f{round}".encode()).digest()
-        return self.principles[int.from_bytes(counter[:16], "big") % len(self.principles)]
+    def deal(self, seed: int, position: int, round: int = 0, categories: Sequence[str] = ()) -> Principle:
+        """The principle for one item and revision round, dealt from shuffled decks: uniform over `categories` (empty:
+        all), each used once before any comes twice, and a function of the arguments alone."""
+        deck = [p for p in self.principles if not categories or p.category in categories]
+        turn, place = divmod(position, len(deck))
+        random.Random(f"principles/{seed}/{round}/{turn}").shuffle(deck)
+        return deck[place]
 
     def coverage(self, counts: Mapping[str, int]) -> tuple[str, ...]:
         """Ids never used, given how often each id was; KeyError for an id that is not of this constitution."""

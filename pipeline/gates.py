@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from pipeline import stats
 from pipeline.comparisons import (
@@ -17,104 +17,45 @@ from pipeline.comparisons import (
     Fingerprint,
     IncomparableError,
     ItemOutcome,
+    Scoring,
     Side,
     compare,
     family_table,
+    require_alike,
     require_comparable,
 )
-from pipeline.protocol import CONDITIONS, Rate, Verdict
+from pipeline.gate_input import (
+    BASE,
+    NEAR,
+    PREVIOUS,
+    TUNED,
+    AaCheck,
+    Audit,
+    BetterThan,
+    EarlierStage,
+    GateInput,
+    LevelRule,
+    allowed_failures,
+    deciding_side,
+    no_headroom,
+    pct,
+)
+from pipeline.protocol import CONDITIONS, OPTIONAL_CONDITIONS, Rate, Verdict
 
 __all__ = [
-    "AaCheck", "Audit", "Comparison", "ConditionResult", "Decision", "EarlierStage", "Fingerprint", "GateInput",
-    "IncomparableError", "ItemOutcome", "LevelRule", "allowed_failures", "decide", "no_headroom", "require_comparable",
+    "BASE", "PREVIOUS", "TUNED", "AaCheck", "Audit", "BetterThan", "Comparison", "ConditionResult", "Decision",
+    "EarlierStage", "Fingerprint", "GateInput", "IncomparableError", "ItemOutcome", "LevelRule", "allowed_failures",
+    "decide", "deciding_side", "no_headroom", "require_comparable",
 ]  # fmt: skip
 
-BASE, TUNED = "base-formatted", "tuned"
-_NEAR = 1e-12  # 0.95 * 500 must count as 475
-
-
-@dataclass(frozen=True, slots=True)
-class LevelRule:
-    """The level part of the rule. `default`: rate >= threshold and Wilson lower bound >= threshold - margin.
-    `strict`: the lower bound itself reaches the threshold. Bounds are two-sided 95 %, by design effect."""
-
-    threshold: float
-    margin: float = 0.03
-    rule: Literal["default", "strict"] = "default"
-
-    def met(self, successes: int, trials: int, design_effect: float = 1.0) -> bool:
-        return trials > 0 and not self.shortfall(successes, trials, design_effect)
-
-    def shortfall(self, successes: int, trials: int, design_effect: float = 1.0) -> str:
-        """Which number falls short, in words; empty when none does."""
-        rate = successes / trials if trials else 0.0
-        low, _ = stats.effective_wilson(successes, trials, design_effect)
-        wanted = self.threshold if self.rule == "strict" else self.threshold - self.margin
-        if rate + _NEAR < self.threshold:
-            return f"the rate of {_pct(rate)} is below the required {_pct(self.threshold)}"
-        if low + _NEAR < wanted:
-            return f"the lower bound of {_pct(low)} is below the required {_pct(wanted)}"
-        return ""
-
-
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """The scorers against their labelled fixtures."""
-
-    passed: bool
-    fixtures: int
-    failures: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class AaCheck:
-    """The base evaluated twice: how many of the items changed their outcome."""
-
-    items: int
-    flips: int
-
-
-@dataclass(frozen=True, slots=True)
-class EarlierStage:
-    """An earlier stage's held-out set under the present model. `level` is the rate it must keep; `before` (optional)
-    is the same set under the previous model: a loss is significant when the upper bound of the difference is < -delta.
-    """
-
-    stage: int
-    level: float
-    now: ConditionResult | None
-    before: ConditionResult | None = None
-    delta: float = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class GateInput:
-    """Everything a verdict may depend on. None means "there is no such result", never "fine"."""
-
-    stage: int
-    name: str
-    planned: int  # items of the frozen set
-    level: LevelRule
-    conditions: Mapping[str, ConditionResult]
-    audit: Audit | None
-    aa: AaCheck | None
-    leaks: int | None  # training rows that touch a held-out item
-    earlier: tuple[EarlierStage, ...] = ()
-    attempt: int = 1
-    alpha: float = 0.01
-    trained: bool = True  # False: training was skipped because the base left no headroom
-    min_templates: int = 10  # a family; a family with fewer items needs one wording an item
-    aa_flip_limit: float = 0.02  # share of A/A items that may flip
-    fdr: float = 0.10
-    draws: int = 10_000
-    seed: int = 0
+_SCORINGS: tuple[Scoring, ...] = ("strict", "lenient")
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """A verdict and what it rests on. `rate`, `low`, `high` are strict, of the tuned model (of base-formatted where
     nothing was trained); the bounds are Wilson 95 % on n / design effect and None for a curtailed evaluation. `p`
-    compares tuned with base-formatted, both lenient. `detail` holds every test, JSON-able."""
+    is that of the deciding paired test, the first of `detail["comparisons"]`. `detail` holds every test, JSON-able."""
 
     stage: int
     name: str
@@ -143,19 +84,6 @@ class Decision:
         return Decision(**{**body, "verdict": Verdict(raw["verdict"]), "rates": rates})
 
 
-def allowed_failures(trials: int, level: LevelRule) -> int:
-    """Most failures with which the level is still met by independent items; -1 when even none would do."""
-    failures = -1
-    while failures < trials and level.met(trials - failures - 1, trials):
-        failures += 1
-    return failures
-
-
-def no_headroom(base_formatted: ConditionResult, level: LevelRule) -> bool:
-    """Whether the untrained base already meets the level on the training format's prompt surface."""
-    return level.met(base_formatted.successes("strict"), base_formatted.trials, base_formatted.design_effect)
-
-
 def decide(given: GateInput) -> Decision:
     """The verdict: the first that applies of MISSING, INVALID, REGRESSION, NO_HEADROOM, PASS, FAIL, INCONCLUSIVE."""
     missing = next(_missing(given), None)
@@ -178,8 +106,7 @@ def decide(given: GateInput) -> Decision:
 
 
 def _missing(given: GateInput) -> Iterator[str]:
-    needed = [*(c for c in CONDITIONS if c != TUNED), *([TUNED] if given.trained else [])]
-    for condition in needed:
+    for condition in _needed(given):
         result = given.conditions.get(condition)
         if result is None or not result.trials:
             yield f"there is no result for {condition}; evaluate it"
@@ -192,10 +119,27 @@ def _missing(given: GateInput) -> Iterator[str]:
     if given.leaks is None:
         yield "the training data were not checked against the held-out set"
     for earlier in given.earlier:
-        if earlier.now is None or not earlier.now.trials:
-            yield f"stage {earlier.stage}'s held-out set was not evaluated again"
-    if not given.trained and not no_headroom(given.conditions[BASE], given.level):
+        yield from _missing_earlier(earlier)
+    if not given.trained and not given.level_decides:
+        yield "nothing was trained, but this gate has no level that a base could clear; train the stage"
+    elif not given.trained and not no_headroom(given.conditions[BASE], given.level):
         yield "nothing was trained although the base leaves headroom; train the stage"
+
+
+def _needed(given: GateInput) -> list[str]:
+    """Conditions that must be there, in the order shown."""
+    optional = OPTIONAL_CONDITIONS - ({deciding_side(given.better_than)[0]} if given.trained else set())
+    return [c for c in CONDITIONS if c not in optional and (given.trained or c != TUNED)]
+
+
+def _missing_earlier(earlier: EarlierStage) -> Iterator[str]:
+    now = earlier.now
+    if now is None or not now.trials:
+        yield f"stage {earlier.stage}'s held-out set was not evaluated again"
+    elif now.curtailed and earlier.planned is None:
+        yield f"stage {earlier.stage}'s held-out set was curtailed, but how many items were planned is not known"
+    elif earlier.planned is not None and now.trials < earlier.planned and not now.curtailed:
+        yield f"stage {earlier.stage}'s held-out set has {now.trials} of {earlier.planned} planned items; resume it"
 
 
 def _invalid(given: GateInput) -> Iterator[str]:
@@ -210,7 +154,7 @@ def _invalid(given: GateInput) -> Iterator[str]:
     if given.aa.flips > given.aa_flip_limit * given.aa.items:
         yield f"the base disagrees with itself on {given.aa.flips} of {given.aa.items} items (A/A check)"
     base = given.conditions[BASE]
-    for condition, result in given.conditions.items():
+    for condition, result in ((c, r) for c, r in given.conditions.items() if r.trials):
         if result.fingerprint.condition != condition or result.condition != condition:
             yield f"the result filed as {condition} was made under {result.fingerprint.condition}"
         if len(result.by_item) != result.trials:
@@ -218,15 +162,33 @@ def _invalid(given: GateInput) -> Iterator[str]:
         if result.trials > given.planned:
             yield f"{condition} has {result.trials} items where {given.planned} were planned"
         require_comparable(result, base)
-        same_model = result.fingerprint.model == base.fingerprint.model
-        if condition == TUNED and same_model:
-            yield "the tuned result was made by the base model: the adapter was not loaded"
-        if condition.startswith("base-") and not same_model:
+        if condition.startswith("base-") and result.fingerprint.model != base.fingerprint.model:
             yield f"{condition} and {BASE} were made by different models"
+    tuned = given.conditions.get(TUNED)
+    for condition, name in ((BASE, "base"), (PREVIOUS, "previous")):
+        other = given.conditions.get(condition)
+        if tuned is not None and other is not None and tuned.fingerprint.model == other.fingerprint.model:
+            yield f"the tuned result was made by the {name} model: the adapter was not loaded"
     yield from _thin_families(given, base)
     for earlier in given.earlier:
-        if earlier.now is not None and earlier.before is not None:
-            require_comparable(earlier.now, earlier.before)
+        yield from _invalid_earlier(earlier, base, tuned)
+
+
+def _invalid_earlier(earlier: EarlierStage, base: ConditionResult, tuned: ConditionResult | None) -> Iterator[str]:
+    now, named = earlier.now, f"stage {earlier.stage}'s set"
+    assert now is not None
+    for other in (earlier.before, earlier.base):
+        if other is not None:
+            require_comparable(now, other)
+    require_alike(now, base, ("precision", "decoding", "scorer"))
+    if len(now.by_item) != now.trials or (earlier.planned is not None and now.trials > earlier.planned):
+        yield f"{named} holds an item more than once or more items than were planned"
+    if tuned is not None and now.fingerprint.model != tuned.fingerprint.model:
+        yield f"{named} was not evaluated with the model that is to be judged"
+    if tuned is not None and earlier.before is not None and now.fingerprint.model == earlier.before.fingerprint.model:
+        yield f"{named} before and after the stage was made by one model"
+    if earlier.base is not None and earlier.base.fingerprint.model != base.fingerprint.model:
+        yield f"{named} and {BASE} were measured on different base models"
 
 
 def _thin_families(given: GateInput, base: ConditionResult) -> Iterator[str]:
@@ -247,51 +209,66 @@ def _regressions(given: GateInput, tests: dict[str, Any]) -> Iterator[str]:
     said = []
     for earlier in given.earlier:
         assert earlier.now is not None
-        rate = earlier.now.successes("strict") / earlier.now.trials
+        trials = earlier.planned if earlier.now.curtailed and earlier.planned else earlier.now.trials
+        rate = earlier.now.successes("strict") / trials
         entry: dict[str, Any] = {"stage": earlier.stage, "level": earlier.level, **earlier.now.rate().as_dict()}
-        if rate + _NEAR < earlier.level:
-            said.append(
-                f"stage {earlier.stage}'s set fell to {_pct(rate)}, below the {_pct(earlier.level)} it must keep"
-            )
+        if rate + NEAR < earlier.level:
+            said.append(f"stage {earlier.stage}'s set fell to {pct(rate)}, below the {pct(earlier.level)} it must keep")
         if earlier.before is not None:
             now, before = Side(earlier.now, "strict"), Side(earlier.before, "strict")
             loss = compare(now, before, given.alpha, given.draws or 1000, given.seed)
             entry["paired"] = loss.as_dict()
             if loss.high is not None and loss.high < -earlier.delta:
-                bound = f"at least {_pct(-loss.high)} with 95 % confidence"
-                said.append(f"stage {earlier.stage}'s set lost {_pct(-loss.lift)} ({bound})")
+                bound = f"at least {pct(-loss.high)} with 95 % confidence"
+                said.append(f"stage {earlier.stage}'s set lost {pct(-loss.lift)} ({bound})")
+        if earlier.base is not None:
+            now, base = Side(earlier.now, "lenient"), Side(earlier.base, "lenient")
+            entry["base"] = earlier.base.rate().as_dict()
+            entry["over_base"] = compare(now, base, given.alpha, given.draws, given.seed).as_dict()
         kept.append(entry)
     yield from said
 
 
 def _judge(given: GateInput, tests: dict[str, Any]) -> Decision:
     base, tuned = given.conditions[BASE], given.conditions.get(TUNED)
-    base_clears = no_headroom(base, given.level)
+    nothing = f"nothing to teach: {BASE} already has {_of(base.successes('strict'), base.trials)}"
     if tuned is None:
-        reason = f"nothing to teach: {BASE} already has {_of(base.successes('strict'), base.trials)}"
-        return _decision(given, Verdict.NO_HEADROOM, reason, tests)
+        return _decision(given, Verdict.NO_HEADROOM, nothing, tests)
+    gain: dict[str, Any] = tests["comparisons"][0]
+    better, worse = (gain["p"] < given.alpha and sign * gain["lift"] > 0 for sign in (1, -1))
+    level = _of(tuned.successes("strict"), tuned.trials)
+    if not given.level_decides:
+        return _judge_improvement(given, tests, level, better, worse)
     # Unseen items of a curtailed evaluation count as failures here: exact, since it only stops once it cannot pass.
     short = given.level.shortfall(tuned.successes("strict"), given.planned, tuned.design_effect)
-    gain: dict[str, Any] = tests["comparisons"][0]
-    lift = f"{gain['successes_b']} → {gain['successes_a']} of {gain['n']} lenient, p = {gain['p']:.2g}"
-    level = _of(tuned.successes("strict"), tuned.trials)
-    if base_clears and not short:
-        reason = f"nothing to teach: {BASE} already has {_of(base.successes('strict'), base.trials)}; tuned {level}"
-        return _decision(given, Verdict.NO_HEADROOM, reason, tests)
-    better = gain["lift"] > 0 and gain["p"] < given.alpha
+    if no_headroom(base, given.level) and not short:
+        return _decision(given, Verdict.NO_HEADROOM, f"{nothing}; tuned {level}", tests)
+    wanted, lift = pct(given.level.threshold), _lift(gain)
     if not short and better:
-        return _decision(given, Verdict.PASS, f"{level} meets {_pct(given.level.threshold)}; {lift}", tests)
+        return _decision(given, Verdict.PASS, f"{level} meets {wanted}; {lift}", tests)
     _, high = stats.effective_wilson(tuned.successes("strict"), tuned.trials, tuned.design_effect)
-    base_words = "better than the base" if better else "not shown to be better than the base"
-    if gain["lift"] < 0 and gain["p"] < given.alpha:
-        base_words = "worse than the base"
+    words = _improvement(given.better_than, better, worse)
     if high < given.level.threshold:
-        reason = f"{level}: even the upper bound of {_pct(high)} is below the required {_pct(given.level.threshold)}"
-        return _decision(given, Verdict.FAIL, f"{reason}; {base_words} ({lift})", tests)
+        reason = f"{level}: even the upper bound of {pct(high)} is below the required {wanted}; {words} ({lift})"
+        return _decision(given, Verdict.FAIL, reason, tests)
+    reason = f"{level} meets the level, but the model is {words} at p < {given.alpha:g} ({lift})"
     if short:
-        return _decision(given, Verdict.INCONCLUSIVE, f"{level}: {short}; {base_words} ({lift})", tests)
-    reason = f"{level} meets the level, but the model is {base_words} at p < {given.alpha:g} ({lift})"
+        reason = f"{level}: {short}; {words} ({lift})"
     return _decision(given, Verdict.INCONCLUSIVE, reason, tests)
+
+
+def _judge_improvement(given: GateInput, tests: dict[str, Any], level: str, better: bool, worse: bool) -> Decision:
+    """A gate without a level: better passes, worse fails, anything between is not proven either way."""
+    verdict = Verdict.PASS if better else Verdict.FAIL if worse else Verdict.INCONCLUSIVE
+    words = f"{_improvement(given.better_than, better, worse)} at p < {given.alpha:g}"
+    kept = f"; {len(given.earlier)} earlier sets kept" if given.earlier else ""
+    return _decision(given, verdict, f"{words} ({_lift(tests['comparisons'][0])}); {level}{kept}", tests)
+
+
+def _improvement(better_than: BetterThan, better: bool, worse: bool) -> str:
+    other = "the base" if better_than == "base" else "the previous stage"
+    start = "better than" if better else "worse than" if worse else "not shown to be better than"
+    return f"{start} {other}"
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
@@ -302,18 +279,30 @@ def _tests(given: GateInput) -> dict[str, Any]:
     tuned = given.conditions.get(TUNED)
     if tuned is None:
         return {}
-    sides = [("lenient", BASE, "lenient")]
-    sides += [("strict", c, s) for c in CONDITIONS if c != TUNED for s in ("strict", "lenient")]
-    found = [
-        compare(Side(tuned, own), Side(given.conditions[c], other), given.alpha, given.draws, given.seed).as_dict()  # type: ignore[arg-type]
-        for own, c, other in sides
+    condition, scoring = deciding_side(given.better_than)
+    main = Side(tuned, scoring), Side(given.conditions[condition], scoring)
+    pairs = [main, (Side(tuned, "lenient"), Side(given.conditions[BASE], "lenient"))]
+    pairs += [
+        (Side(tuned, "strict"), Side(_present(given)[c], scored))
+        for c in _present(given)
+        if c != TUNED
+        for scored in _SCORINGS
     ]
-    main = Side(tuned, "lenient"), Side(given.conditions[BASE], "lenient")
+    draws = 0 if tuned.curtailed else given.draws  # a curtailed rate is biased: no interval
+    unique = {(a.label, b.label): (a, b) for a, b in pairs}
+    found = [compare(a, b, given.alpha, draws, given.seed).as_dict() for a, b in unique.values()]
     return {"comparisons": found, "families": family_table(*main, given.fdr), "fdr": given.fdr}
 
 
+def _present(given: GateInput) -> dict[str, ConditionResult]:
+    """The measured conditions in the order shown."""
+    return {c: given.conditions[c] for c in CONDITIONS if c in given.conditions and given.conditions[c].trials}
+
+
 def _decision(given: GateInput, verdict: Verdict, reason: str, tests: Mapping[str, Any] | None = None) -> Decision:
-    present = {c: given.conditions[c] for c in CONDITIONS if c in given.conditions and given.conditions[c].trials}
+    present = _present(given)
+    if given.attempt > 1:
+        reason = f"attempt {given.attempt}: {reason}"
     shown = present.get(TUNED) or (present.get(BASE) if not given.trained else None)
     rate = low = high = None
     if shown is not None:
@@ -335,6 +324,8 @@ def _facts(given: GateInput, shown: ConditionResult | None) -> dict[str, Any]:
     return {
         "rule": given.level.rule,
         "margin": given.level.margin,
+        "level_decides": given.level_decides,
+        "better_than": given.better_than,
         "alpha": given.alpha,
         "planned": given.planned,
         "trained": given.trained,
@@ -351,9 +342,10 @@ def _facts(given: GateInput, shown: ConditionResult | None) -> dict[str, Any]:
     }
 
 
-def _pct(share: float) -> str:
-    return f"{100 * share:.4g} %"
+def _lift(gain: Mapping[str, Any]) -> str:
+    scoring = gain["a"].rpartition(" ")[2]
+    return f"{gain['successes_b']} → {gain['successes_a']} of {gain['n']} {scoring}, p = {gain['p']:.2g}"
 
 
 def _of(successes: int, trials: int) -> str:
-    return f"{successes} of {trials} right ({_pct(successes / trials)})"
+    return f"{successes} of {trials} right ({pct(successes / trials)})"

@@ -11,16 +11,19 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pipeline.artifacts import sha256_file, sha256_json
 from pipeline.environment import source_root
 from pipeline.errors import UsageError
 from pipeline.recipe import Recipe
-from pipeline.steps.base import Step
+from pipeline.steps.base import Step, earlier_stages
 
-STAGE_STEPS = ("generate", "answer", "critique", "filter", "sft", "pairs", "dpo", "evaluate", "gate")
-"""Every stage from 1 on, in order. Stage 0 only evaluates the base model."""
+STAGE_STEPS = (
+    "generate", "answer", "revise", "critique", "filter", "sft", "pairs", "dpo", "evaluate", "gate", "merge",
+)  # fmt: skip
+"""Every stage from 1 on, in order. Stage 0 only evaluates the base model; the last stage is merged as well."""
 
 REGISTRY = "pipeline.steps:STEPS"
 
@@ -44,9 +47,13 @@ def load_registry(reference: str) -> Mapping[str, Step]:
     return steps
 
 
-def build(recipe: Recipe) -> tuple[PlannedStep, ...]:
-    """Baseline first, then every stage of the recipe. Raises UsageError for a stage that is not declared, a family that
-    it does not have, or more held-out items than are frozen."""
+def build(recipe: Recipe, attempts: Mapping[int, int] = MappingProxyType({})) -> tuple[PlannedStep, ...]:
+    """Baseline first, then every stage of the recipe. `attempts` says which try at a stage's gate this is: from the
+    second on the base is measured on the fresh block first.
+
+    Raises UsageError for a stage that is not declared, a family that no stage has, or more held-out items or attempts
+    than are frozen.
+    """
     from pipeline.evals.items import ItemsError, frozen_set
     from pipeline.stages import registry
 
@@ -57,20 +64,35 @@ def build(recipe: Recipe) -> tuple[PlannedStep, ...]:
         except LookupError as error:
             raise UsageError(f"recipe {recipe.name!r}, field stages: {error.args[0]}. Correct the list.") from None
         try:
-            frozen_set(recipe, stage)
+            frozen_set(recipe, stage, attempts.get(stage, 1) - 1)
         except ItemsError as error:
             raise UsageError(f"recipe {recipe.name!r}: {error}.") from None
-        steps += [PlannedStep(stage, kind) for kind in STAGE_STEPS]
+        fresh = ["baseline"] if attempts.get(stage, 1) > 1 else []
+        kinds = STAGE_STEPS if stage != recipe.stages[-1] or recipe.train.merge_last else STAGE_STEPS[:-1]
+        steps += [PlannedStep(stage, kind) for kind in (*fresh, *kinds)]
     return tuple(steps)
 
 
-def check(plan: Sequence[PlannedStep], steps: Mapping[str, Step], named: Sequence[str] = ()) -> None:
+def inputs_of(planned: PlannedStep, step: Step, chain: tuple[int, ...], attempts: Mapping[int, int]) -> tuple[str, ...]:
+    """The steps whose outputs a step reads; for the gate of a later attempt, the base on its fresh block as well."""
+    named = step.inputs(planned.stage, earlier_stages(chain, planned.stage))
+    fresh = attempts.get(planned.stage, 1) > 1 and planned.kind == "gate"
+    return (*named, f"stage-{planned.stage}/baseline") if fresh else named
+
+
+def check(
+    plan: Sequence[PlannedStep],
+    steps: Mapping[str, Step],
+    named: Sequence[str] = (),
+    chain: tuple[int, ...] = (),
+    attempts: Mapping[int, int] = MappingProxyType({}),
+) -> None:
     """Raises UsageError for a kind that is not registered, an input that comes later, or a name not in the plan."""
     seen: set[str] = set()
     for planned in plan:
         if planned.kind not in steps:
             raise UsageError(f"{planned.name}: no step of that name is registered. Registered: {', '.join(steps)}.")
-        for needed in steps[planned.kind].inputs(planned.stage):
+        for needed in inputs_of(planned, steps[planned.kind], chain, attempts):
             if needed not in seen:
                 raise UsageError(f"{planned.name} reads {needed}, which does not come before it in the plan.")
         seen.add(planned.name)
@@ -85,6 +107,7 @@ def material(
     recipe: Recipe,
     engine: Mapping[str, Any],
     inputs: Mapping[str, str],
+    attempts: Mapping[int, int] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """What the key is the hash of, readable, so that two can be compared field by field.
 
@@ -101,6 +124,7 @@ def material(
         "modules": {name: module_digest(name) for name in step.modules},
         "recipe": {path: _field(body, path, planned.name) for path in step.reads},
         "inputs": dict(inputs),
+        "attempts": {str(stage): number for stage, number in sorted(attempts.items()) if number > 1},
         "engine": dict(engine) if step.holds_model else None,
         "seed": recipe.seed,
         "extra": extra,
@@ -156,7 +180,8 @@ def weights_fingerprint(model_id: str) -> str | None:
 
 
 def module_digest(name: str) -> str:
-    """sha256 of a module's source; of every module below it when it is a package. Nothing is imported for ours."""
+    """sha256 of a module's source; of every module and frozen set below it when it is a package. Nothing is imported
+    for ours."""
     base = source_root().joinpath(*name.split("."))
     if base.with_suffix(".py").is_file():
         return sha256_file(base.with_suffix(".py"))
@@ -165,7 +190,7 @@ def module_digest(name: str) -> str:
         if spec is None or spec.origin is None:
             raise UsageError(f"module {name!r}, which a step declares, does not exist.")
         return sha256_file(Path(spec.origin))
-    files = sorted(p for p in base.rglob("*.py"))
+    files = sorted((*base.rglob("*.py"), *base.rglob("*.sha256")))
     return sha256_json([[p.relative_to(base).as_posix(), sha256_file(p)] for p in files])
 
 

@@ -6,6 +6,7 @@ never imports what the server does.
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -76,3 +77,22 @@ class Launcher:
         theirs.close()
         self._warm = self._warm or fork
         return process, ours
+
+
+def measure_threads(launcher: Launcher, module: str, cores: int) -> dict[str, float]:
+    """GFLOP/s by number of threads, measured in a process of its own by the module that holds torch; empty when it
+    cannot be had."""
+    process, pipe = launcher.start(_measure, (module, cores), heavy=True)
+    try:
+        speeds: dict[str, float] = pipe.recv() if pipe.poll(300) else {}
+    except EOFError:
+        speeds = {}
+    process.kill()
+    process.join()
+    pipe.close()
+    return speeds
+
+
+def _measure(task: tuple[str, int], pipe: Any) -> None:
+    module, cores = task
+    pipe.send(importlib.import_module(module).measure_threads(cores))

@@ -58,6 +58,42 @@ def numbered(examples: Sequence[str]) -> str:
     return f"Different tasks of the same kind, one on each line:\n{lines}{len(examples) + 1}."
 
 
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """A worked example of critique and revision."""
+
+    instruction: str
+    response: str
+    principle: str
+    critique: str
+    revision: str
+
+
+def critique_request(examples: Sequence[Dialogue], instruction: str, response: str, principle: str) -> str:
+    """Running text that asks for what a response falls short of under one principle, and then for a better response
+    (critique and revision, arXiv 2212.08073); complete dialogues stand before it, each closed by the terminator. The
+    critique ends with its line."""
+    told = "".join(
+        f"{_case(d.instruction, d.response, d.principle)} {one_line(d.critique)}"
+        f"{revision_request()} {one_line(d.revision)}{TERMINATOR}"
+        for d in examples
+    )
+    return told + _case(instruction, response, principle)
+
+
+def revision_request() -> str:
+    """What follows a critique: the next words are the better response."""
+    return "\nBetter response:"
+
+
+def _case(instruction: str, response: str, principle: str) -> str:
+    shown = one_line(response) or "(nothing)"
+    return (
+        f"Instruction: {instruction}\nResponse: {shown}\nPrinciple: {principle}\n"
+        "What in the response falls short of the principle?"
+    )
+
+
 def judgement_prefix(principle: str, examples: Sequence[tuple[Example, bool]], good: str, bad: str) -> str:
     """The shared part of a critique by label: the principle, the meaning of the letters (`good` says yes) and labelled
     examples. Options stand in alphabetical order."""

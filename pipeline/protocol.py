@@ -130,8 +130,11 @@ class Rate:
         return Rate(raw["successes"], raw["trials"], raw["low"], raw["high"], raw["lenient_successes"])
 
 
-CONDITIONS = ("base-raw", "base-formatted", "base-few-shot", "tuned")
-"""Prompt conditions every run measures, in the order they are shown."""
+CONDITIONS = ("base-raw", "base-formatted", "base-few-shot", "alt-base", "reference", "previous", "tuned")
+"""Every condition a held-out set can be measured under, in the order they are shown; the tuned model stands last."""
+
+OPTIONAL_CONDITIONS = frozenset({"alt-base", "reference", "previous"})
+"""Those that not every stage of every run has: shown where they were measured, not missed where they were not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +169,10 @@ class RunPaths:
 
     def step(self, step: str) -> Path:
         return self.root / step
+
+    def merged(self, stage: int) -> Path:
+        """Weights of the chain after a stage: scratch, made again from the adapters where missing, never published."""
+        return self.root / "scratch" / f"merged-stage-{stage}"
 
     def gate(self, stage: int) -> Path:
         return self.root / f"stage-{stage}" / "gate.json"

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.errors import PipelineError
 
@@ -46,6 +46,7 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
+Rounds = Annotated[int, Field(ge=0, le=4)]
 Rank = Annotated[int, Field(ge=1, le=512)]
 Length = Annotated[int, Field(ge=16, le=131072)]
 
@@ -97,6 +98,22 @@ class Data(_Section):
     pairs: Annotated[int, Field(ge=0, le=10**9)] = 500
     pair_margin: Share = 0.1
     corruption_share: Share = 0.5  # most pairs whose rejected side is a corruption
+    max_shortcut: Share = 0.95  # most pairs that "the shorter one" or "not the refusal" may decide
+    revision_rounds: Rounds | dict[int, Rounds] | None = None  # of every stage, or by stage; None = the stage's own
+    rehearsal: Rate | None = None  # share of earlier stages' rows in the training data; None = the stage's own
+    retries: Annotated[tuple[tuple[str, ...], ...], Field(max_length=2)] = (
+        ("data.answer_temperature=0.5",),
+        ("data.answer_temperature=0.3", "data.instruction_temperature=0.7"),
+    )  # settings changed, one group an automatic retry, when a data set breaches its limits
+
+
+PREFERENCE_LOSSES = ("sigmoid_norm", "sigmoid", "ipo", "robust", "orpo")
+
+
+def _whole_micro_batches(section: Any) -> Any:
+    if section.micro_batch and section.batch % section.micro_batch:
+        raise ValueError(f"micro_batch {section.micro_batch} does not divide batch {section.batch}")
+    return section
 
 
 class Lora(_Section):
@@ -110,13 +127,17 @@ class Lora(_Section):
 class Sft(_Section):
     """Supervised fine-tuning on response tokens and EOS only."""
 
+    enabled: bool = True  # False: preference training starts from a fresh adapter
     learning_rate: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 1e-4
     epochs: Positive = 2.0
     batch: Annotated[int, Field(ge=1, le=65536)] = 8  # effective
+    micro_batch: Count | None = None  # rows that go through the model at a time; None = the whole batch
     warmup: Rate = 0.03
     schedule: str = "cosine"
     max_length: Length = 1024  # longer rows are dropped and counted, never cut
     checkpoint_steps: Count | None = None  # besides the wall-clock rule
+
+    _whole_parts = model_validator(mode="after")(_whole_micro_batches)
 
 
 class Dpo(_Section):
@@ -129,10 +150,27 @@ class Dpo(_Section):
     learning_rate: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 5e-6
     epochs: Positive = 1.0
     batch: Annotated[int, Field(ge=1, le=65536)] = 8
+    micro_batch: Count | None = None
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # `robust` only: the measured share of flipped labels
     warmup: Rate = 0.1
     schedule: str = "linear"
     max_length: Length = 1024
     checkpoint_steps: Count | None = None
+
+    _whole_parts = model_validator(mode="after")(_whole_micro_batches)
+
+    @model_validator(mode="after")
+    def _known_loss(self) -> Self:
+        if not self.loss or self.loss[0] not in PREFERENCE_LOSSES or self.loss[1:] not in ((), ("sft",)):
+            known = ", ".join(PREFERENCE_LOSSES)
+            raise ValueError(f"loss must be one of {known}, alone or followed by sft; got {list(self.loss)}")
+        if len(self.loss_weights) != len(self.loss) or min(self.loss_weights) <= 0:
+            raise ValueError(f"loss_weights must hold a number above 0 for each of {list(self.loss)}")
+        if self.loss[0] == "orpo" and (len(self.loss) > 1 or self.loss_weights != (1.0,)):
+            raise ValueError("orpo holds a likelihood term already: loss must be [orpo], loss_weights [1.0]")
+        if self.label_smoothing and self.loss[0] != "robust":
+            raise ValueError(f"label_smoothing is for the loss robust; {self.loss[0]} does not read it")
+        return self
 
 
 class Train(_Section):
@@ -140,6 +178,16 @@ class Train(_Section):
     sft: Sft = Sft()
     dpo: Dpo = Dpo()
     checkpoint_minutes: Positive = 30.0
+    gradient_checkpointing: bool = False  # less memory, about a third more time
+    on_displacement: Literal["warn", "stop"] = "warn"  # chosen answers grow less likely than under the reference
+    backend: Literal["auto", "trl", "unsloth"] = "auto"  # auto: unsloth where it is installed and there is CUDA
+    merge_last: bool = True  # whether the chain's last model is merged and checked too; nothing starts from it
+
+    @model_validator(mode="after")
+    def _trains_something(self) -> Self:
+        if not self.sft.enabled and not self.dpo.enabled:
+            raise ValueError("sft and dpo are both switched off: nothing would be trained")
+        return self
 
 
 class Evaluation(_Section):
@@ -148,6 +196,10 @@ class Evaluation(_Section):
     items: int = Field(default=600, ge=1)
     few_shot: Annotated[int, Field(ge=1, le=40)] = 4
     threshold: Share | None = None  # None = the stage's own
+    keep: Share | None = None  # level of every earlier stage's set; None = the stage's own
+    keep_delta: Share = 0.02  # most that an earlier set may certainly have lost
+    on_fail: Literal["stop", "continue"] = "stop"  # continue: the chain goes on, marked everywhere, and ends with 5
+    ifeval_items: Annotated[int, Field(ge=0, le=10_000)] = 0  # external check beside the gate, never gating
     rule: Literal["default", "strict"] = "default"
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.01
     margin: Share = 0.03  # Wilson lower bound may lie this far below the threshold

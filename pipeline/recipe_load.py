@@ -48,6 +48,18 @@ def load(name_or_file: str | Path, overlays: Sequence[str] = (), recipes: Path =
         raise RecipeError("\n".join(_sentences(error, origins, path))) from None
 
 
+def overlaid(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """The recipe with `path=value` settings above it. Raises RecipeError naming the field and the remedy."""
+    body = recipe.model_dump(mode="json")
+    origins: dict[Path_, Origin] = {}
+    for setting in settings:
+        _overlay(body, origins, setting)
+    try:
+        return Recipe.model_validate(body)
+    except ValidationError as error:
+        raise RecipeError("\n".join(_sentences(error, origins, Path(recipe.name)))) from None
+
+
 def find(name_or_file: str | Path, recipes: Path = RECIPES, beside: Path | None = None) -> Path:
     """The file of a recipe: a name under `recipes`, or a path (relative to `beside`, else to the working directory)."""
     text = str(name_or_file)

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 FinishReason = Literal["eos", "stop", "length"]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8,64}$")]
-Source = Annotated[str, StringConstraints(pattern=r"^(best_of_n|corruption:[a-z_]+)$")]
+Source = Annotated[str, StringConstraints(pattern=r"^(best_of_n|revision|corruption:[a-z_]+)$")]
 
 
 _UNNAMED = "0" * 16  # stands for the id until the content is known to be valid
@@ -109,16 +109,16 @@ class Critique(_Generated):
     instruction: Text
     response: str
     principle: Text
-    round: int = Field(default=0, ge=0)
+    round: int = Field(default=1, ge=1)
 
 
 class Revision(_Generated):
-    """An answer rewritten after a critique."""
+    """An answer rewritten after a critique. Its parents: the instruction, the answer it began from, the critique."""
 
     instruction: Text
-    response: str  # before
+    response: str  # before this round
     principle: Text
-    round: int = Field(default=0, ge=0)
+    round: int = Field(default=1, ge=1)
 
 
 class Judgement(Record):

@@ -7,22 +7,23 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline import artifacts, environment, ledger, plan, rundir
-from pipeline.errors import DiskFullError, PipelineError
+from pipeline import artifacts, attempts, environment, ledger, plan, retries, rundir
+from pipeline.errors import DataQualityError, DiskFullError, PipelineError
 from pipeline.events import EventWriter, iso
 from pipeline.gating import GateResult, read_gate
 from pipeline.locks import RunLock
 from pipeline.models.resolve import converted
-from pipeline.processes import PRELOAD, Launcher
+from pipeline.processes import PRELOAD, Launcher, measure_threads
 from pipeline.protocol import EXIT_FAILED, EXIT_GATE, EXIT_OK, RunPaths, RunState, read_events
 from pipeline.recipe import Recipe
-from pipeline.steps.base import Step
+from pipeline.steps.base import Step, earlier_stages
 from pipeline.supervise import Aborted, Control, Limits, Outcome, Watch
 from pipeline.worker import Job, main
 
@@ -33,6 +34,10 @@ RunMain = Callable[[Path], object]
 
 class StepFailed(PipelineError):
     """A step cannot be finished; the message is the step's own."""
+
+
+class DataBreach(StepFailed):
+    """A data set breached its limits; other settings may help."""
 
 
 class _Stop(Exception):
@@ -54,6 +59,7 @@ class Options:
     force: tuple[str, ...] = ()
     supersede: bool = False
     explain: bool = False
+    override_gate: str | None = None  # why a gate that does not advance is passed over; None: it ends the run
     overlays: tuple[str, ...] = ()
     registry: str = plan.REGISTRY
     steps: tuple[plan.PlannedStep, ...] | None = None
@@ -72,12 +78,14 @@ def run(options: Options) -> int:
     Raises UsageError (another recipe's directory, unknown step), LockedError (somebody runs it), DiskFullError when
     not even the record of the run could be written.
     """
-    steps = options.steps if options.steps is not None else plan.build(options.recipe)
     registry = plan.load_registry(options.registry)
-    plan.check(steps, registry, [name for name in (options.until, *options.force) if name])
+    tries = attempts.present(options.run_dir, options.recipe) if options.steps is None else {}
+    steps = options.steps if options.steps is not None else plan.build(options.recipe, tries)
+    named = [name for name in (options.until, *options.force) if name]
+    plan.check(steps, registry, named, options.recipe.stages, tries)
     try:
         with RunLock(RunPaths(options.run_dir).lock) as lock:
-            return Runner(options, steps, registry, lock).run()
+            return Runner(options, steps, registry, lock, tries).run()
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise disk_full(options.run_dir, error) from error
@@ -95,7 +103,12 @@ class Runner:
     """One session of one run, under its lock."""
 
     def __init__(
-        self, options: Options, steps: tuple[plan.PlannedStep, ...], registry: Mapping[str, Step], lock: RunLock
+        self,
+        options: Options,
+        steps: tuple[plan.PlannedStep, ...],
+        registry: Mapping[str, Step],
+        lock: RunLock,
+        tries: Mapping[int, int],
     ) -> None:
         self.options, self.recipe, self.paths = options, options.recipe, RunPaths(options.run_dir)
         self.plan, self.steps = steps, registry
@@ -111,10 +124,12 @@ class Runner:
         fork = self.hardware["device"] == "cpu"
         model = converted(options.recipe.model)
         self.launcher = Launcher(self.hardware["threads"], options.preload, fork, options.env, model)
-        self.record, self.lock = record, lock
+        self.record, self.lock, self.tries = record, lock, dict(tries)
+        self.overrides: list[dict[str, Any]] = list((record or {}).get("overrides", []))
         self.control, self.outputs = Control(), dict[str, str]()
         self.gates: list[GateResult] = []
         self.worked = False
+        self.ended_at: str | None = None
         self._warned: set[str] = set()
 
     def run(self) -> int:
@@ -140,13 +155,11 @@ class Runner:
         try:
             self.launcher.warm_up()
             self._begin()
-            for planned in self.plan:
-                self._stop_if_asked()
-                self._step(planned)
-                if planned.name == self.options.until:
-                    return RunState.STOPPED, EXIT_OK, f"ended after {planned.name}, as asked"
-                if self.gates and not self.gates[-1].verdict.advances:
+            for stage in dict.fromkeys(p.stage for p in self.plan):
+                if not self._stage(stage):
                     break
+                if self.ended_at is not None:
+                    return RunState.STOPPED, EXIT_OK, f"ended after {self.ended_at}, as asked"
             self._report()
         except (_Stop, Aborted):
             return RunState.STOPPED, EXIT_FAILED, f"stopped: {self.control.reason}; run again to resume"
@@ -156,14 +169,63 @@ class Runner:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
             return RunState.FAILED, EXIT_FAILED, str(disk_full(self.options.run_dir, error))
-        stopper = next((g for g in self.gates if not g.verdict.advances), None)
-        if stopper is not None:
-            return RunState.FINISHED, EXIT_GATE, f"stage {stopper.stage} gate: {stopper.verdict} ({stopper.reason})"
+        failed = [g for g in self.gates if not g.verdict.advances]
+        if failed:
+            more = f"; {len(failed)} of {len(self.gates)} gates did not pass" if len(self.gates) > 1 else ""
+            first = failed[0]
+            return RunState.FINISHED, EXIT_GATE, f"stage {first.stage} gate: {first.verdict} ({first.reason}){more}"
         return RunState.FINISHED, EXIT_OK, "every step done" + (", every gate passed" if self.gates else "")
+
+    def _stage(self, stage: int) -> bool:
+        """All steps of one stage, its data made again with other settings where they breach their limits; whether the
+        chain goes on."""
+        data = retries.Retries(self.options.run_dir, stage, self.recipe)
+        while True:
+            try:
+                return self._steps([p for p in self.plan if p.stage == stage], data.recipe)
+            except DataBreach as breach:
+                changed = data.next(str(breach))
+                if changed is None:
+                    tried = f" after {data.count} automatic retries" if data.count else ""
+                    raise StepFailed(f"{str(breach).rstrip('.')}{tried}") from None
+                text = f"{str(breach).rstrip('.')}; the data of stage {stage} are made again with {', '.join(changed)}"
+                self._warn("data-retry", text, f"stage-{stage}/retries.json lists what was changed")
+
+    def _steps(self, steps: Sequence[plan.PlannedStep], recipe: Recipe) -> bool:
+        for planned in steps:
+            self._stop_if_asked()
+            self._step(planned, recipe)
+            if planned.kind == "gate" and not self._may_go_on(self.gates[-1]):
+                return False
+            if planned.name == self.options.until:
+                self.ended_at = planned.name
+                return True
+        return True
+
+    def _may_go_on(self, gate: GateResult) -> bool:
+        """Whether the chain goes on behind a gate: by its verdict, or because somebody said so, and then for all to
+        see."""
+        if gate.verdict.advances:
+            return True
+        why = self.options.override_gate
+        if why is None and self.recipe.evaluation.on_fail == "continue":
+            why = f"the recipe {self.recipe.name} goes on past a gate that fails"
+        if why is None:
+            return False
+        entry = {"stage": gate.stage, "verdict": gate.verdict.value, "reason": why}
+        if entry not in self.overrides:
+            self.overrides.append(entry)
+            record = rundir.read_run(self.options.run_dir)
+            rundir.write_run(self.options.run_dir, {**(record or {}), "overrides": self.overrides})
+        text = f"stage {gate.stage}: {gate.verdict}, passed over: {why}"
+        self._warn("gate-overridden", text, "the run still ends with 5")
+        return True
 
     def _begin(self) -> None:
         if self.hardware["threads"] is None and self.hardware["device"] == "cpu" and self.options.prepare:
-            self.hardware["threads"] = self._measure_threads()
+            speeds = measure_threads(self.launcher, self.options.prepare, int(self.hardware["cores"]))
+            self.hardware["gflops_by_threads"] = speeds
+            self.hardware["threads"] = int(max(speeds, key=lambda n: speeds[n])) if speeds else 1
             self.launcher.threads = self.hardware["threads"]
         self.engine = plan.engine_fingerprint(
             self.recipe, self.hardware["device"], self.hardware["threads"], self.versions, self.hardware["gpu"]
@@ -200,6 +262,7 @@ class Runner:
                 "recipe": self.recipe.model_dump(mode="json"),
                 "recipe_sha256": digest,
                 "superseded_recipes": before,
+                "overrides": self.overrides,
                 "set": list(self.options.overlays),
                 "seed": self.recipe.seed,
                 "versions": self.versions,
@@ -219,24 +282,11 @@ class Runner:
             text = "the price of this machine is unknown, so the budget in USD cannot be enforced"
             self._warn("price-unknown", text, "set MAXCAI_PRICE_PER_HOUR")
 
-    def _measure_threads(self) -> int:
-        """Ask torch, in a process of its own, whether many threads are faster than one just now."""
-        cores = int(self.hardware["cores"])
-        process, pipe = self.launcher.start(measure, (self.options.prepare, cores), heavy=True)
-        try:
-            speeds: dict[str, float] = pipe.recv() if pipe.poll(300) else {}
-        except EOFError:
-            speeds = {}
-        process.kill()
-        process.join()
-        pipe.close()
-        self.hardware["gflops_by_threads"] = speeds
-        return int(max(speeds, key=lambda n: speeds[n])) if speeds else 1
-
-    def _step(self, planned: plan.PlannedStep) -> None:
+    def _step(self, planned: plan.PlannedStep, recipe: Recipe) -> None:
         step, out = self.steps[planned.kind], self.paths.step(planned.name)
-        inputs = {name: self.outputs[name] for name in step.inputs(planned.stage)}
-        material = plan.material(planned, step, self.recipe, self.engine, inputs)
+        named = plan.inputs_of(planned, step, self.recipe.stages, self.tries)
+        inputs = {name: self.outputs[name] for name in named}
+        material = plan.material(planned, step, recipe, self.engine, inputs, self._tries_of(planned, step))
         key = plan.key_of(material)
         forced = planned.name in self.options.force
         reused = not forced and artifacts.is_done(out, key)
@@ -244,22 +294,34 @@ class Runner:
             self.worked = True
             if self.options.explain:
                 self.options.say(f"{planned.name}: {rundir.stale_reason(self.options.run_dir, planned.name, material)}")
-            self._make(planned, step, key, material, inputs)
+            self._make(planned, step, recipe, key, material, inputs)
         self._finish(planned, reused)
         if planned.kind == "gate":
             self._gate(planned.stage, reused)
+        elif planned.kind == "merge":
+            self._clear_scratch(planned.stage)
+
+    def _clear_scratch(self, stage: int) -> None:
+        """Merged weights are needed by the next stage only; at most one set of them lies on the disk between stages."""
+        for number in earlier_stages(self.recipe.stages, stage):
+            shutil.rmtree(self.paths.merged(number), ignore_errors=True)
+
+    def _tries_of(self, planned: plan.PlannedStep, step: Step) -> dict[int, int]:
+        """The attempts that a step can see; the baseline belongs to none, and data are made for all of them."""
+        return self.tries if planned.stage and step.on_block else {}
 
     def _make(
-        self, planned: plan.PlannedStep, step: Step, key: str, material: Mapping[str, Any], inputs: Mapping[str, str]
-    ) -> None:
-        """Attempts at one step until it is done. Raises StepFailed or _Stop."""
+        self, planned: plan.PlannedStep, step: Step, recipe: Recipe, key: str, material: Mapping[str, Any],
+        inputs: Mapping[str, str],
+    ) -> None:  # fmt: skip
+        """Attempts at one step until it is done. Raises StepFailed, DataBreach or _Stop."""
         if planned.kind == "gate":
             self.paths.gate(planned.stage).unlink(missing_ok=True)
         for text in rundir.ready(self.options.run_dir, planned.name, key):
             self._warn("superseded", text, "none needed")
         crashes = limits = 0
         while True:
-            outcome = self._attempt(planned, step, key, material, inputs)
+            outcome = self._attempt(planned, step, recipe, key, material, inputs)
             if outcome.state == "done":
                 return
             if outcome.state == "stopped":
@@ -268,20 +330,24 @@ class Runner:
             limits += outcome.state == "limit"
             if outcome.state == "failed" or crashes > MAX_CRASHES or limits > MAX_LIMITS:
                 self._finished(planned.name, "failed", outcome.seconds, outcome.tokens)
+                if outcome.error == DataQualityError.__name__:
+                    raise DataBreach(outcome.text)
                 raise StepFailed(self._why(outcome, planned.name))
             self._stop_if_asked()
             self._warn("step-restarted", f"{outcome.text}; it is resumed", "see the step's log if it happens again")
 
     def _attempt(
-        self, planned: plan.PlannedStep, step: Step, key: str, material: Mapping[str, Any], inputs: Mapping[str, str]
-    ) -> Outcome:
+        self, planned: plan.PlannedStep, step: Step, recipe: Recipe, key: str, material: Mapping[str, Any],
+        inputs: Mapping[str, str],
+    ) -> Outcome:  # fmt: skip
         name = planned.name
         attempt = self.past.attempts[name, key] = self.past.attempts.get((name, key), 0) + 1
         self.events.emit("step_started", step=name, key=key, attempt=attempt, forecast_s=self.rates.forecast(name))
         self.options.say(f"{name}: attempt {attempt}" if attempt > 1 else name)
         facts = {"run_id": self.run_id, "recipe_sha256": self.recipe.digest(), "versions": self.versions}
         job = Job(
-            recipe=self.recipe,
+            recipe=recipe,
+            attempts=self._tries_of(planned, step),
             stage=planned.stage,
             kind=planned.kind,
             step=name,
@@ -296,7 +362,7 @@ class Runner:
             prior_seconds=self.past.seconds.get((name, key), 0.0),
             heartbeat_s=self.options.heartbeat_s,
             prepare=self.options.prepare,
-            facts={**facts, "git": self.git, "hardware": self.hardware},
+            facts={**facts, "git": self.git, "hardware": self.hardware, "overrides": self.overrides},
         )
         process, pipe = self.launcher.start(main, job, heavy=step.holds_model)
         limits = Limits(step.time_limit_s, step.heartbeat_limit_s)
@@ -340,6 +406,7 @@ class Runner:
             self._announce(self.paths.gate(stage))
         result = read_gate(self.paths.gate(stage), stage)
         self.gates.append(result)
+        attempts.decided(self.options.run_dir, stage, result, self.recipe)
         if not reused or stage not in self.past.gates:
             self.events.emit("gate", **result.as_event())
         self.options.say(f"stage {stage} gate: {result.verdict}. {result.reason}")
@@ -383,11 +450,3 @@ class Runner:
                 self._warned.add(what)
                 text = f"{share:.0%} of the {what} budget is used"
                 self._warn("budget", text, "raise it with --set budget…, or let the run stop resumable at 100 %")
-
-
-def measure(task: tuple[str, int], pipe: Any) -> None:
-    """Child: send what `measure_threads` of the module that holds torch finds."""
-    import importlib
-
-    module, cores = task
-    pipe.send(importlib.import_module(module).measure_threads(cores))

@@ -200,23 +200,6 @@ def mcnemar_power(n: int, share_a: float, share_b: float, alpha: float = 0.01) -
     return total
 
 
-def can_still_change(
-    successes: int, failures: int, planned: int, allowed_failures: int, clustered: bool = True
-) -> bool:
-    """Whether the items not yet seen can still decide if a level rule is met (exact curtailment).
-
-    `allowed_failures` is the largest number of failures among `planned` items that meets the rule for independent
-    items. Clustering only widens intervals, so exceeding it is final either way; having enough successes already is
-    final only when items are independent (`clustered=False`).
-    """
-    seen = _count(successes, "successes") + _count(failures, "failures")
-    if seen > _count(planned, "planned"):
-        raise ValueError(f"{seen} items seen of {planned} planned")
-    if seen == planned or failures > allowed_failures:
-        return False
-    return clustered or failures + (planned - seen) > allowed_failures
-
-
 # --- helpers ---------------------------------------------------------------------------------------------------------
 
 

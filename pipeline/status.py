@@ -87,8 +87,8 @@ def measured(root: Path, stage: int) -> dict[str, dict[str, Any]]:
     from pipeline.stats import wilson_interval
 
     rates = {}
-    for name in ("stage-0/evaluate", f"stage-{stage}/evaluate"):
-        for condition, counts in _conditions(root / name / "summary.json").items():
+    for name in ("stage-0/evaluate", f"stage-{stage}/baseline", f"stage-{stage}/evaluate"):
+        for condition, counts in _conditions(root / name / "summary.json", stage).items():
             if condition not in CONDITIONS:
                 continue
             low, high = wilson_interval(counts["strict"], counts["trials"])
@@ -102,10 +102,10 @@ def measured(root: Path, stage: int) -> dict[str, dict[str, Any]]:
     return rates
 
 
-def _conditions(path: Path) -> dict[str, dict[str, int]]:
-    """Conditions with their whole counts; a condition that lacks one is left out, never filled up."""
+def _conditions(path: Path, stage: int) -> dict[str, dict[str, int]]:
+    """Conditions of a stage's set with their whole counts; one that lacks a count is left out, never filled up."""
     try:
-        found = json.loads(path.read_bytes())["conditions"]
+        found = json.loads(path.read_bytes())["sets"][str(stage)]["conditions"]
         needed = ("strict", "lenient", "trials")
         return {c: v for c, v in found.items() if all(type(v.get(name)) is int for name in needed)}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -59,6 +59,7 @@ class Job:
     heartbeat_s: float = 10.0
     prepare: str = "pipeline.preload"
     facts: Mapping[str, Any] = field(default_factory=dict)
+    attempts: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def out(self) -> Path:
@@ -184,7 +185,7 @@ def main(job: Job, pipe: Connection) -> None:
 def run_step(job: Job, reporter: PipeReporter) -> None:
     """Run and publish. The result message goes out only after DONE is on the disk."""
     step = load_registry(job.registry)[job.kind]
-    context = StepContext(job.recipe, job.stage, job.step, job.key, job.run_dir, job.out, reporter)
+    context = StepContext(job.recipe, job.stage, job.step, job.key, job.run_dir, job.out, reporter, job.attempts)
     if step.holds_model and job.prepare:
         importlib.import_module(job.prepare).prepare(job.threads, context.seed())
     started, start = time.time(), time.monotonic()

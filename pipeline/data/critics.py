@@ -19,16 +19,18 @@ _RIDGE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One answer as the critics see it. `right` is known on the calibration block only."""
+    """One answer as the critics see it; None is no evidence, either way. `right` is known on the calibration block
+    only."""
 
     family: str
-    margin: float
-    mean_logprob: float
-    agreement: float
+    margin: float | None
+    mean_logprob: float | None
+    agreement: float | None
     right: bool | None = None
 
-    def value(self, critic: str) -> float:
-        return float(getattr(self, critic))
+    def value(self, critic: str, unknown: float = 0.0) -> float:
+        found: float | None = getattr(self, critic)
+        return unknown if found is None else float(found)
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class Calibration:
         """Estimated probability that the answer is right, 0 to 1."""
         z = self.intercepts.get(evidence.family, 0.0) + self.weights["intercept"]
         for critic in CRITICS:
-            z += self.weights[critic] * (evidence.value(critic) - self.mean[critic]) / self.scale[critic]
+            seen = evidence.value(critic, unknown=self.mean[critic])
+            z += self.weights[critic] * (seen - self.mean[critic]) / self.scale[critic]
         return float(1 / (1 + np.exp(-z)))
 
     def as_dict(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 
 from pipeline.stages.families.text import number_words_to_digits, word_list
 
@@ -37,8 +38,13 @@ following called means mean
 
 def tokens(text: str) -> list[str]:
     """Lower-case words, numbers and arithmetic signs; number words become digits; other punctuation disappears."""
+    return list(_tokens(text))
+
+
+@lru_cache(maxsize=65536)
+def _tokens(text: str) -> tuple[str, ...]:
     text = unicodedata.normalize("NFKC", text).casefold().replace("’", "'").replace("−", "-").replace("–", "-")
-    return _TOKEN.findall(number_words_to_digits(text))
+    return tuple(_TOKEN.findall(number_words_to_digits(text)))
 
 
 def normalise(text: str) -> str:

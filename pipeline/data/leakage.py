@@ -39,44 +39,55 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
+    id: str
     item: Item
     words: list[str]
     keys: frozenset[str]
 
 
+class Guard:
+    """The held-out items, indexed once. families: those whose parser may read a text, for the `question` test."""
+
+    def __init__(self, items: Sequence[Item], families: Iterable[Family] = ()) -> None:
+        self._readers = tuple(families)
+        self._by_text: dict[str, list[_Held]] = defaultdict(list)
+        self._by_truth: dict[tuple[str, str], list[_Held]] = defaultdict(list)
+        self._by_key: dict[str, list[_Held]] = defaultdict(list)
+        for item in items:
+            one = _Held(item.id, item, tokens(item.instruction), key_words(item))
+            self._by_text[" ".join(one.words)].append(one)
+            self._by_truth[_truth(item)].append(one)
+            self._by_key[_rarest(one.keys)].append(one)
+
+    def hits(self, rows: Iterable[tuple[str, str]]) -> list[Hit]:
+        """Hits of every (row id, text); at most one, the first test that applies, per row and item."""
+        return [hit for row, text in rows for hit in self._hits(row, text)]
+
+    def _hits(self, row: str, text: str) -> Iterable[Hit]:
+        words = tokens(text)
+        found: dict[str, Hit] = {}
+        for one in self._by_text.get(" ".join(words), ()):
+            found.setdefault(one.id, Hit(row, one.id, "exact", 1.0))
+        for family in self._readers:
+            read = family.parse(text.strip())
+            for one in self._by_truth.get(_truth(read), ()) if read else ():
+                found.setdefault(one.id, Hit(row, one.id, "question", 1.0))
+        for one in self._near(words):
+            hit = None if one.id in found else _overlap(row, words, one)
+            if hit:
+                found[one.id] = hit
+        return found.values()
+
+    def _near(self, words: list[str]) -> list[_Held]:
+        """Items whose filed key word occurs in the text, and those without key words."""
+        return [one for word in {*words, ""} for one in self._by_key.get(word, ())]
+
+
 def check(
     train_rows: Iterable[tuple[str, str]], eval_items: Sequence[Item], families: Iterable[Family] = ()
 ) -> list[Hit]:
-    """Hits of every (row id, text) against the held-out items; at most one, the first that applies, per row and item.
-
-    train_rows: instructions (or whole prompts, for few-shot pools). families: those whose parser may read the text, for
-    the `question` test.
-    """
-    held = [_Held(item, tokens(item.instruction), key_words(item)) for item in eval_items]
-    by_text: dict[str, list[_Held]] = defaultdict(list)
-    by_truth: dict[tuple[str, str], list[_Held]] = defaultdict(list)
-    by_key: dict[str, list[_Held]] = defaultdict(list)
-    for one in held:
-        by_text[" ".join(one.words)].append(one)
-        by_truth[_truth(one.item)].append(one)
-        by_key[_rarest(one.keys)].append(one)
-    readers = tuple(families)
-    hits: list[Hit] = []
-    for row, text in train_rows:
-        words = tokens(text)
-        found: dict[str, Hit] = {}
-        for one in by_text.get(" ".join(words), ()):
-            found.setdefault(one.item.id, Hit(row, one.item.id, "exact", 1.0))
-        for family in readers:
-            read = family.parse(text.strip())
-            for one in by_truth.get(_truth(read), ()) if read else ():
-                found.setdefault(one.item.id, Hit(row, one.item.id, "question", 1.0))
-        for one in _near(words, by_key):
-            hit = None if one.item.id in found else _overlap(row, words, one)
-            if hit:
-                found[one.item.id] = hit
-        hits += found.values()
-    return hits
+    """One check without keeping the index. train_rows: instructions (or whole prompts, for few-shot pools)."""
+    return Guard(eval_items, families).hits(train_rows)
 
 
 def key_words(item: Item) -> frozenset[str]:
@@ -100,27 +111,22 @@ def _rarest(keys: frozenset[str]) -> str:
     return max(sorted(keys), key=len, default="")
 
 
-def _near(words: list[str], by_key: Mapping[str, list[_Held]]) -> list[_Held]:
-    """Items whose filed key word occurs in the text, and those without key words."""
-    return [one for word in {*words, ""} for one in by_key.get(word, ())]
-
-
 def _overlap(row: str, words: list[str], one: _Held) -> Hit | None:
     ngrams = _grams(_span(one), NGRAM)
     if ngrams:
         value = len(ngrams & _grams(words, NGRAM)) / len(ngrams)
         if value >= NGRAM_LIMIT:
-            return Hit(row, one.item.id, "ngram", value)
+            return Hit(row, one.id, "ngram", value)
     if min(len(words), len(one.words)) >= SHINGLE_WORDS:
         mine, theirs = _grams(words, SHINGLE), _grams(one.words, SHINGLE)
         value = len(mine & theirs) / len(mine | theirs)
         if value >= SHINGLE_LIMIT:
-            return Hit(row, one.item.id, "shingle", value)
+            return Hit(row, one.id, "shingle", value)
     same = one.keys <= set(words) and _numbers(words) == _numbers(one.words)
     if same and rouge_bound(words, one.words) >= ROUGE_LIMIT:
         value = rouge_l(words, one.words)
         if value >= ROUGE_LIMIT:
-            return Hit(row, one.item.id, "rouge", value)
+            return Hit(row, one.id, "rouge", value)
     return None
 
 

@@ -49,6 +49,22 @@ class ChoiceRequest:
     tail_ids: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class IdPair:
+    """A prompt and the response whose log-probability after it is asked for; ids as the model gets them."""
+
+    prompt_ids: tuple[int, ...]
+    response_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprobs:
+    """For each token of a response its log-probability (nats, temperature 1) and the token that was likeliest there."""
+
+    values: tuple[float, ...]
+    best: tuple[int, ...]
+
+
 class Engine(Protocol):
     """A loaded model. Batches are planned before the start, as a pure function of the requests, and are the unit of
     commitment: the same requests give the same bytes, whether or not a run was killed on the way."""
@@ -67,4 +83,8 @@ class Engine(Protocol):
         self, prefix_ids: Sequence[int], items: Sequence[ChoiceRequest], labels: Sequence[Sequence[int]]
     ) -> list[list[float]]:
         """For each item and each label the log-probability (nats) of the best of the label's token variants."""
+        ...
+
+    def logprobs(self, pairs: Sequence[IdPair]) -> list[TokenLogprobs]:
+        """Teacher-forced: every response token's log-probability after the prompt and the tokens before it."""
         ...

@@ -14,12 +14,15 @@ MINIMUM_FIXTURES = 20
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """`failures` are sentences for people; `counts` the labelled answers and invariance checks of each family."""
+    """`failures` are sentences for people; `counts` the labelled answers and invariance checks of each family. `notes`
+    fail nothing and are published: families whose task leaves no room to lengthen a right answer, and right answers
+    that the lenient cut loses."""
 
     passed: bool
     failures: tuple[str, ...]
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     scorer: str = ""
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """JSON-able form for a step's summary."""
@@ -30,12 +33,14 @@ class AuditReport:
             "failures": list(self.failures),
             "counts": self.counts,
             "scorer": self.scorer,
+            "notes": list(self.notes),
         }
 
 
 def audit(families: Iterable[Family]) -> AuditReport:
     """Judge every labelled answer of `families` and its harmless variants; never raises for a wrong scorer."""
     failures: list[str] = []
+    notes: list[str] = []
     counts: dict[str, dict[str, int]] = {}
     for family in families:
         counts[family.name] = tally = {"right": 0, "wrong": 0, "tricky": 0, "invariance": 0}
@@ -47,7 +52,8 @@ def audit(families: Iterable[Family]) -> AuditReport:
                 tally["invariance"] += 1
                 failures += _variant_failures(family, fixture, change, text)
         failures += _coverage_failures(family, fixtures)
-    return AuditReport(not failures, tuple(failures), counts, fingerprint())
+        notes += _notes(family, fixtures)
+    return AuditReport(not failures, tuple(failures), counts, fingerprint(), tuple(notes))
 
 
 def _fixture_failures(family: Family, fixture: Fixture) -> list[str]:
@@ -77,7 +83,8 @@ def _variants(family: Family, fixture: Fixture) -> Iterator[tuple[str, str]]:
     if fixture.passed:
         suffix = family.harmless_suffix(text)
         if suffix:
-            yield "harmless suffix added", text.rstrip() + suffix
+            doubled = len(suffix) >= len(text.strip())
+            yield "length doubled" if doubled else "harmless suffix added", text.rstrip() + suffix
 
 
 def _coverage_failures(family: Family, fixtures: list[Fixture]) -> list[str]:
@@ -89,6 +96,16 @@ def _coverage_failures(family: Family, fixtures: list[Fixture]) -> list[str]:
         if (kind, passed) not in labels:
             found.append(f"{family.name}: no labelled answer of kind {kind} that {'passes' if passed else 'fails'}")
     return found
+
+
+def _notes(family: Family, fixtures: list[Fixture]) -> Iterator[str]:
+    right = [fixture for fixture in fixtures if fixture.passed]
+    if not any(change == "length doubled" for fixture in right for change, _ in _variants(family, fixture)):
+        yield f"{family.name}: the task leaves no room to double the length of a right answer"
+    for fixture in right:
+        strict, lenient = score(family, fixture.item, fixture.text, "eos", stopped=True)
+        if strict.passed and not lenient.passed:
+            yield f"{family.name}: {fixture.text!r} is right strictly and lost by the lenient cut: {lenient.reason}"
 
 
 def _judge(family: Family, item: Item, text: str) -> Score:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pipeline.recipe import Recipe
 from pipeline.stages.base import Family, Item, Namespace, Stage
-from pipeline.stages.registry import STAGES, stage
+from pipeline.stages.registry import STAGES, all_families, stage
 
 FROZEN_DIR = Path(__file__).parent.parent / "stages" / "frozen"
 FROZEN_SEED = 2026
@@ -107,6 +107,12 @@ def frozen_path(stage_number: int, block: int = 0) -> Path:
     return FROZEN_DIR / f"stage-{stage_number}.block-{block}.jsonl"
 
 
+def frozen_blocks(stage_number: int) -> list[Item]:
+    """All items of every frozen block of a stage; ItemsError as for `load`."""
+    paths = sorted(FROZEN_DIR.glob(f"stage-{stage_number}.block-*.jsonl"))
+    return [item for path in paths for item in load(path)]
+
+
 def frozen_set(recipe: Recipe, stage_number: int = 1, block: int = 0) -> list[Item]:
     """The held-out items a recipe asks for, in the block's frozen order.
 
@@ -141,14 +147,15 @@ def _by_wording(items: Sequence[Item]) -> list[Item]:
 
 
 def chosen_families(stage: Stage, names: Sequence[str]) -> tuple[Family, ...]:
-    """The stage's families called `names`, in the stage's order; all of them for an empty sequence."""
-    known = {family.name for family in stage.families}
+    """The stage's families among `names`, in the stage's order; all of them where none of its own is named.
+
+    Raises ItemsError for a name that no stage knows.
+    """
+    known = {family.name for family in (*all_families(), *stage.families)}
     for name in names:
         if name not in known:
-            raise ItemsError(
-                f"stage {stage.number} has no family {name!r} (data.families); known: {', '.join(sorted(known))}"
-            )
-    return tuple(family for family in stage.families if not names or family.name in names)
+            raise ItemsError(f"no stage has a family {name!r} (data.families); known: {', '.join(sorted(known))}")
+    return tuple(family for family in stage.families if family.name in names) or stage.families
 
 
 def set_hash(items: Iterable[Item]) -> str:
@@ -191,7 +198,9 @@ def load(path: Path) -> list[Item]:
     try:
         body, noted = path.read_bytes(), _hash_path(path).read_text().split()
     except FileNotFoundError as error:
-        raise ItemsError(f"held-out set not found: {error.filename}; restore it from the code's own tree") from None
+        raise ItemsError(
+            f"held-out set not found: {error.filename}; restore it from the code's own tree, or freeze a further block"
+        ) from None
     if not noted or hashlib.sha256(body).hexdigest() != noted[0]:
         raise ItemsError(f"held-out set {path} was altered: its sha256 is not the noted one; restore both files")
     return [_from_row(json.loads(line), path) for line in body.decode().splitlines()]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,6 +131,42 @@ def device_of(wanted: str) -> str:
 
 def attach_adapter(model: Any, adapter: Path) -> Any:
     """The model with a trained LoRA adapter switched on, for inference."""
+    return attach_adapters(model, [("default", adapter)])
+
+
+def attach_adapters(model: Any, adapters: Sequence[tuple[str, Path]]) -> Any:
+    """The model with several trained LoRA adapters stacked on it, all switched on, for inference.
+
+    Their updates add up, so this equals merging them one after the other.
+
+    Raises:
+        ModelError: no adapter is named, or one name stands there twice.
+    """
     from peft import PeftModel
 
-    return PeftModel.from_pretrained(model, adapter).eval()
+    names = [name for name, _ in adapters]
+    if not names or len(set(names)) < len(names):
+        raise ModelError(f"adapters to stack need different names, got {names}", "name each by its stage")
+    stacked = PeftModel.from_pretrained(model, adapters[0][1], adapter_name=names[0])
+    for name, path in adapters[1:]:
+        stacked.load_adapter(path, adapter_name=name)
+    stacked.base_model.set_adapter(names, inference_mode=True)
+    return stacked.eval()
+
+
+@contextlib.contextmanager
+def only_adapters(model: Any, names: Sequence[str]) -> Iterator[None]:
+    """Within this only the named adapters of a model work (none of them: the bare base); afterwards those of before."""
+    tuner = model.base_model
+    before = list(tuner.active_adapters)
+    if unknown := set(names) - set(model.peft_config):
+        raise ModelError(f"the model has no adapter {sorted(unknown)}", f"it has {sorted(model.peft_config)}")
+    try:
+        if names:
+            tuner.set_adapter(list(names), inference_mode=True)
+        else:
+            tuner.disable_adapter_layers()
+        yield
+    finally:
+        tuner.enable_adapter_layers()
+        tuner.set_adapter(before, inference_mode=True)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
+from pipeline.artifacts import sha256_file, write_atomic
 from pipeline.models.errors import ModelError
 from pipeline.models.package_gguf import already_there, check_installed, materialise
 from pipeline.recipe import Model
@@ -48,7 +50,7 @@ def resolve(model: Model) -> ResolvedModel:
         raise ModelError(
             f"{path} holds no model (no config.json)", "name a directory with config, tokenizer and safetensors"
         )
-    return ResolvedModel(model.id, path, _digest(path), licence)
+    return ResolvedModel(model.id, path, directory_digest(path), licence)
 
 
 def converted(model: Model) -> Path | None:
@@ -97,21 +99,34 @@ def _from_hub(model: Model) -> Path:
         raise ModelError(f"the model {model.id} is not on this machine ({type(error).__name__})", remedy) from error
 
 
-def _digest(path: Path) -> str:
-    """Hash of every file that can change an output, remembered by (size, mtime): 65 GB take minutes."""
-    files = sorted(p for p in path.iterdir() if p.suffix in (".json", ".safetensors", ".model", ".txt") and p.is_file())
-    stamp = [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in files]
-    key = hashlib.sha256(json.dumps([str(path), stamp]).encode()).hexdigest()
-    memo = cache_dir() / "digests" / key
+def model_files(path: Path) -> list[Path]:
+    """The files of a model directory that can change an output: weights, configuration, tokenizer."""
+    return sorted(p for p in path.iterdir() if p.suffix in (".json", ".safetensors", ".model", ".txt") and p.is_file())
+
+
+def directory_digest(path: Path) -> str:
+    """One sha256 of a model directory, remembered by its files' size and mtime: 65 GB take minutes."""
+    memo = _memo(path)
     if memo.exists():
         return memo.read_text().strip()
+    digest = combined_digest({file.name: sha256_file(file) for file in model_files(path)})
+    remember_digest(path, digest)
+    return digest
+
+
+def combined_digest(files: Mapping[str, str]) -> str:
+    """One sha256 over files by name and sha256."""
     digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.name.encode() + b"\0")
-        with file.open("rb") as data:
-            digest.update(hashlib.file_digest(data, "sha256").digest())
-    memo.parent.mkdir(parents=True, exist_ok=True)
-    temporary = memo.with_suffix(f".{os.getpid()}")
-    temporary.write_text(digest.hexdigest())
-    os.replace(temporary, memo)
+    for name in sorted(files):
+        digest.update(name.encode() + b"\0" + bytes.fromhex(files[name]))
     return digest.hexdigest()
+
+
+def remember_digest(path: Path, digest: str) -> None:
+    """Note the digest of a directory whose files were just hashed."""
+    write_atomic(_memo(path), digest.encode())
+
+
+def _memo(path: Path) -> Path:
+    stamp = [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in model_files(path)]
+    return cache_dir() / "digests" / hashlib.sha256(json.dumps([str(path), stamp]).encode()).hexdigest()

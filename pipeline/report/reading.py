@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.gates import Decision
-from pipeline.protocol import CONDITIONS, Event, RunPaths, read_events
+from pipeline.gates import TUNED, Decision
+from pipeline.plan import STAGE_STEPS
+from pipeline.protocol import Event, RunPaths, read_events
 
-STEPS = ("generate", "answer", "critique", "filter", "sft", "pairs", "dpo", "evaluate", "gate")
+STEPS = ("baseline", *STAGE_STEPS)
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,24 @@ class RunFiles:
         return sorted({int(s) for s in (*planned, *found) if str(s).isdigit()} - {0})
 
     def evaluation(self, stage: int, condition: str) -> str:
-        """Relative path of a condition's answers: the base's are stage 0's, unless the stage measured its own."""
-        own = f"stage-{stage}/evaluate/{condition}.jsonl"
-        return own if condition == CONDITIONS[-1] or self.has(own) else f"stage-0/evaluate/{condition}.jsonl"
+        """Relative path of the answers to a stage's set under one condition: its own evaluation, else the base's on
+        the fresh block of a later attempt, else the baseline's."""
+        own, fresh, zero = (
+            f"stage-{where}/set-{stage}/{condition}.jsonl"
+            for where in (f"{stage}/evaluate", f"{stage}/baseline", "0/evaluate")
+        )
+        if condition == TUNED or self.has(own):
+            return own
+        return fresh if self.has(fresh) else zero
 
     def summary(self, stage: int) -> dict[str, Any]:
         return self.json(f"stage-{stage}/evaluate/summary.json") or {}
+
+    def measured(self, stage: int, held: int) -> dict[str, Any]:
+        """Condition -> counts, as the evaluation of `stage` found them on the set of stage `held`."""
+        sets = self.summary(stage).get("sets")
+        found = (sets.get(str(held)) or {}).get("conditions") if isinstance(sets, dict) else None
+        return found if isinstance(found, dict) else {}
 
     def _problem(self, relative: str, what: object) -> None:
         said = f"{relative}: {what}"

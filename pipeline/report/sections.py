@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline import stats
 from pipeline.gates import Decision
-from pipeline.protocol import CONDITIONS, Rate
+from pipeline.protocol import CONDITIONS, OPTIONAL_CONDITIONS, Rate
 from pipeline.report.plots import Dot, Series, interval_plot, line_plot
 from pipeline.report.reading import RunFiles
 
@@ -56,10 +56,10 @@ def condition_rates(files: RunFiles, stage: int, decision: Decision | None) -> d
     """The gate's own rates, else those of the evaluation summaries; None where a condition was not measured."""
     found: dict[str, Any] = {}
     for number in (0, stage):
-        measured = files.summary(number).get("conditions")
-        found |= measured if isinstance(measured, dict) else {}
+        found |= files.measured(number, stage)
+    known = {*found, *(decision.rates if decision is not None else ())}
     rates: dict[str, Rate | None] = {}
-    for condition in CONDITIONS:
+    for condition in (c for c in CONDITIONS if c not in OPTIONAL_CONDITIONS or c in known):
         if decision is not None and condition in decision.rates:
             rates[condition] = decision.rates[condition]
         else:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from pipeline.stages import s1_explicit
+from pipeline.stages import s1_explicit, s2_implicit, s3_generation, s4_evaluation, s5_revision, s6_constitution
 from pipeline.stages.base import Family, Stage
 
-STAGES: tuple[Stage, ...] = (s1_explicit.STAGE,)
+STAGES: tuple[Stage, ...] = (
+    s1_explicit.STAGE,
+    s2_implicit.STAGE,
+    s3_generation.STAGE,
+    s4_evaluation.STAGE,
+    s5_revision.STAGE,
+    s6_constitution.STAGE,
+)
 
 
 def stage(number: int) -> Stage:

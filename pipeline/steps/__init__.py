@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from pipeline.steps import answer, critique, dpo, evaluate, filter, gate, generate, pairs, sft
+from pipeline.steps import (
+    answer,
+    baseline,
+    critique,
+    dpo,
+    evaluate,
+    filter,
+    gate,
+    generate,
+    merge,
+    pairs,
+    revise,
+    sft,
+)
 from pipeline.steps.base import Step
 
-STEPS: dict[str, Step] = {
-    module.STEP.name: module.STEP for module in (evaluate, generate, answer, critique, filter, sft, pairs, dpo, gate)
-}
+_MODULES = (evaluate, baseline, generate, answer, revise, critique, filter, sft, pairs, dpo, gate, merge)
+STEPS: dict[str, Step] = {module.STEP.name: module.STEP for module in _MODULES}

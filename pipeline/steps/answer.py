@@ -19,15 +19,15 @@ from pipeline.stages.base import Family, Item, Namespace, Stage
 from pipeline.steps.base import Step, StepContext
 from pipeline.steps.common import (
     ENGINE_MODULES,
-    Opened,
+    after_stage,
     draw,
     example_pool,
     families_of,
     generate,
-    open_engine,
     stage_of,
 )
 from pipeline.steps.headroom import teaching
+from pipeline.steps.weights import Opened, open_role
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class _Asked:
     instruction: str
     prompt: str
     parent: str
+    position: int  # of the instruction, by which principles are dealt
     sample: int
     seed: int
     temperature: float
@@ -47,13 +48,15 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
     stage = stage_of(ctx)
     families = {f.name: f for f in families_of(ctx.recipe, stage)}
     pools = {name: example_pool(f, ctx.recipe.seed) for name, f in families.items()}
-    opened = open_engine(ctx, ctx.recipe.precision.generate)
+    opened = open_role(ctx, stage.roles.answerer, ctx.recipe.precision.generate)
     own = read_records(ctx.input(f"stage-{ctx.stage}/generate") / "records.jsonl", Instruction)
-    asked = [a for r in own for a in _asked(ctx, families[r.family], pools[r.family], r.instruction, r.id)]
+    asked = [
+        a for i, r in enumerate(own) for a in _asked(ctx, families[r.family], pools[r.family], r.instruction, r.id, i)
+    ]
     labelled = [
         a
-        for i in calibration(ctx, stage)
-        for a in _asked(ctx, families[i.family], pools[i.family], i.instruction, i.id)
+        for k, i in enumerate(calibration(ctx, stage))
+        for a in _asked(ctx, families[i.family], pools[i.family], i.instruction, i.id, k)
     ]
     total = len(asked) + len(labelled)
     kept = _answer(ctx, opened, asked, "records", 0, total)
@@ -67,12 +70,14 @@ def calibration(ctx: StepContext, stage: Stage) -> list[Item]:
     return build(chosen, Namespace.CALIBRATION, ctx.recipe.data.calibration_items, ctx.recipe.seed)
 
 
-def _asked(ctx: StepContext, family: Family, pool: Sequence[Item], instruction: str, parent: str) -> list[_Asked]:
+def _asked(
+    ctx: StepContext, family: Family, pool: Sequence[Item], instruction: str, parent: str, position: int
+) -> list[_Asked]:
     shown = draw(pool, ctx.recipe.data.few_shot, ctx.seed("examples", parent), avoid=instruction)
     prompt = prompts.few_shot([prompts.Example(i.instruction, i.answer) for i in shown], instruction)
     hot = ctx.recipe.data.answer_temperature
     return [
-        _Asked(family, instruction, prompt, parent, k, ctx.seed("answer", parent, k), hot if k else 0.0)
+        _Asked(family, instruction, prompt, parent, position, k, ctx.seed("answer", parent, k), hot if k else 0.0)
         for k in range(ctx.recipe.data.answers)
     ]
 
@@ -80,7 +85,7 @@ def _asked(ctx: StepContext, family: Family, pool: Sequence[Item], instruction: 
 def _answer(
     ctx: StepContext, opened: Opened, asked: Sequence[_Asked], name: str, before: int, total: int
 ) -> list[Answer]:
-    principles = load(None)
+    constitution, categories = load(), stage_of(ctx).principles
     requests = [
         Request(
             prompt_ids=tuple(opened.tokens.prompt(a.prompt)),
@@ -95,7 +100,7 @@ def _answer(
 
     def row(i: int, done: Completion) -> Mapping[str, Any]:
         a = asked[i]
-        principle = principles.draw(ctx.recipe.seed, a.parent, 0).id
+        principle = constitution.deal(ctx.recipe.seed, a.position, 0, categories).id
         return _record(ctx, opened, a, principle, done).to_row()
 
     rows = [Answer.from_row(r) for r in generate(ctx, opened, requests, name, row, f"answers ({name})", before, total)]
@@ -126,10 +131,10 @@ def _record(ctx: StepContext, opened: Opened, asked: _Asked, principle: str, don
 STEP = Step(
     name="answer",
     run=teaching(run),
-    inputs=lambda stage: (f"stage-{stage}/generate",),
+    inputs=lambda stage, earlier: (f"stage-{stage}/generate", *after_stage(earlier)),
     reads=(
-        "model", "precision.generate", "data.families", "data.few_shot", "data.answers", "data.answer_temperature",
-        "data.top_p", "data.calibration_items",
+        "model", "stages", "precision.generate", "data.families", "data.few_shot", "data.answers",
+        "data.answer_temperature", "data.top_p", "data.calibration_items",
     ),
     modules=(
         *ENGINE_MODULES, "pipeline.steps.answer", "pipeline.stages", "pipeline.constitution", "pipeline.evals.items",

@@ -16,6 +16,11 @@ from pipeline.errors import Stopped
 from pipeline.recipe import Recipe
 
 
+def earlier_stages(chain: tuple[int, ...], stage: int) -> tuple[int, ...]:
+    """The stages that come before `stage` in a recipe's chain; none for the baseline."""
+    return chain[: chain.index(stage)] if stage in chain else ()
+
+
 class Reporter(Protocol):
     """How a step talks: the worker sends these up a pipe, the runner writes the events."""
 
@@ -37,6 +42,21 @@ class StepContext:
     run_dir: Path
     out: Path
     reporter: Reporter
+    attempts: Mapping[int, int] = field(default_factory=dict)  # stage -> number of its attempt, 1 where not named
+
+    @property
+    def earlier(self) -> tuple[int, ...]:
+        """The stages of the chain before this one."""
+        return earlier_stages(self.recipe.stages, self.stage)
+
+    @property
+    def previous(self) -> int | None:
+        """The stage whose model this one starts from; None where that is the base."""
+        return self.earlier[-1] if self.earlier else None
+
+    def block(self, stage: int) -> int:
+        """The frozen block on which a stage's gate is decided: every new attempt takes the next one."""
+        return self.attempts.get(stage, 1) - 1
 
     def input(self, step: str) -> Path:
         """Directory of a finished earlier step, e.g. `ctx.input("stage-1/filter")`."""
@@ -56,15 +76,16 @@ class StepContext:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One kind of step. `inputs(stage)` names the steps whose outputs it reads; `reads` the top-level recipe fields
-    and `modules` the code that can change its result: together they make the step's key."""
+    """One kind of step. `inputs(stage, earlier)` names the steps whose outputs it reads; `reads` the recipe
+    fields and `modules` the code that can change its result: together they make the step's key."""
 
     name: str
     run: Callable[[StepContext], Mapping[str, Any] | None]  # returned mapping goes into the manifest as "summary"
-    inputs: Callable[[int], tuple[str, ...]]
+    inputs: Callable[[int, tuple[int, ...]], tuple[str, ...]]  # (stage, the chain's stages before it)
     reads: tuple[str, ...]
     modules: tuple[str, ...]
     holds_model: bool
+    on_block: bool = False  # measures or decides on the held-out block of the present attempt
     version: int = 1
     time_limit_s: float = 3600.0
     heartbeat_limit_s: float = 600.0

@@ -1,90 +1,28 @@
-"""What the steps share: opening the one model a step holds, and generating with every batch committed as it ends."""
+"""What the steps share: a stage and its held-out sets, and generating with every batch committed as it ends."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pipeline.data.leakage import Guard
 from pipeline.engines.base import Completion, Request
 from pipeline.journal import Journal
-from pipeline.recipe import Precision, Recipe
+from pipeline.recipe import Recipe
 from pipeline.stages.base import Family, Gate, Item, Namespace, Stage
 from pipeline.steps.base import StepContext
-
-if TYPE_CHECKING:
-    from pipeline.engines.transformers_engine import TransformersEngine
-    from pipeline.models.load import Tokens
+from pipeline.steps.weights import Opened
 
 ENGINE_MODULES = (
     "pipeline.engines",
     "pipeline.models",
     "pipeline.prompts",
     "pipeline.steps.common",
+    "pipeline.steps.weights",
     "pipeline.records",
 )
 """Code that can change whatever a model writes or scores."""
-
-
-@dataclass(frozen=True)
-class Opened:
-    """The model of this step. `digest` names its weights, an adapter included; `base` those without one."""
-
-    engine: TransformersEngine
-    tokens: Tokens
-    digest: str
-    base: str
-
-
-def open_engine(ctx: StepContext, precision: Precision, adapter: Path | None = None) -> Opened:
-    """Load the recipe's base model, with an adapter on top where one is named."""
-    from pipeline.engines.transformers_engine import TransformersEngine
-    from pipeline.models.load import attach_adapter
-
-    model, tokens, base = load_base(ctx, precision)
-    digest = base
-    if adapter is not None:
-        model = attach_adapter(model, adapter)
-        digest = adapter_digest(base, adapter)
-    return Opened(TransformersEngine(model, tokens, _batch_tokens(ctx)), tokens, digest, base)
-
-
-def _batch_tokens(ctx: StepContext) -> int:
-    """The batch size this step began with: a resumed step must plan the very batches that it began."""
-    from pipeline.artifacts import write_atomic
-
-    note = ctx.out / ".batch_tokens"
-    if not note.exists():
-        write_atomic(note, str(ctx.recipe.runtime.generate_tokens).encode())
-    return int(note.read_text())
-
-
-def load_base(ctx: StepContext, precision: Precision) -> tuple[Any, Tokens, str]:
-    """(model, tokens, digest of the weights) of the recipe's base model."""
-    from pipeline.models.load import device_of, load_model, load_tokens
-    from pipeline.models.resolve import resolve
-
-    found = resolve(ctx.recipe.model)
-    model = load_model(found.path, precision, device_of(ctx.recipe.hardware.device))
-    return model, load_tokens(found.path), found.digest
-
-
-def adapter_digest(base: str, adapter: Path) -> str:
-    """One digest for base plus adapter."""
-    from pipeline.artifacts import sha256_file, sha256_json
-
-    return sha256_json([base, sha256_file(adapter / "adapter_model.safetensors")])
-
-
-def last_adapter(ctx: StepContext) -> Path | None:
-    """The adapter that the stage ended with: DPO's, else SFT's, else None where nothing was trained."""
-    for step in ("dpo", "sft"):
-        folder = ctx.input(f"stage-{ctx.stage}/{step}") / "adapter"
-        if (folder / "adapter_model.safetensors").exists():
-            return folder
-    return None
 
 
 def generate(
@@ -118,11 +56,16 @@ def generate(
         return journal.rows()
 
 
+def after_stage(earlier: Sequence[int]) -> tuple[str, ...]:
+    """The steps behind the weights that a stage starts from: the merge of the stage before."""
+    return tuple(f"stage-{k}/merge" for k in earlier[-1:])
+
+
 def stage_of(ctx: StepContext) -> Stage:
-    """The declared stage; the baseline (stage 0) measures stage 1's held-out set."""
+    """The declared stage of a step; KeyError for the baseline, which has none."""
     from pipeline.stages.registry import stage
 
-    return stage(max(1, ctx.stage))
+    return stage(ctx.stage)
 
 
 def families_of(recipe: Recipe, stage: Stage) -> tuple[Family, ...]:
@@ -130,6 +73,24 @@ def families_of(recipe: Recipe, stage: Stage) -> tuple[Family, ...]:
     from pipeline.evals.items import chosen_families
 
     return chosen_families(stage, recipe.data.families)
+
+
+def held_out(ctx: StepContext, number: int) -> list[Item]:
+    """The frozen items on which stage `number` is measured in its present attempt."""
+    from pipeline.evals.items import frozen_set
+
+    return frozen_set(ctx.recipe, number, ctx.block(number))
+
+
+def guard_of(ctx: StepContext) -> Guard:
+    """Every frozen item of the whole chain, whatever the block: no stage may teach any of them, and a later attempt
+    finds its block untouched."""
+    from pipeline.evals.items import frozen_blocks
+    from pipeline.stages.registry import stage
+
+    items = [item for number in ctx.recipe.stages for item in frozen_blocks(number)]
+    families = {f.name: f for number in ctx.recipe.stages for f in stage(number).families}
+    return Guard(items, families.values())
 
 
 def example_pool(family: Family, seed: int, count: int = 48) -> list[Item]:

@@ -16,12 +16,13 @@ from pipeline.data.critics import Calibration, Evidence, calibrate
 from pipeline.data.dedup import normalise
 from pipeline.errors import StepError
 from pipeline.evals import scorers
-from pipeline.records import Answer, Judgement, read_records, write_records
+from pipeline.records import Answer, Judgement, Revision, read_records, write_records
 from pipeline.steps.answer import calibration
 from pipeline.steps.base import Step, StepContext
-from pipeline.steps.common import ENGINE_MODULES, families_of, open_engine, stage_of
+from pipeline.steps.common import ENGINE_MODULES, after_stage, families_of, stage_of
 from pipeline.steps.headroom import teaching
 from pipeline.steps.judging import Judge, Judged
+from pipeline.steps.weights import open_role
 
 if TYPE_CHECKING:
     from pipeline.models.load import Tokens
@@ -31,9 +32,10 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
     stage = stage_of(ctx)
     families = {f.name: f for f in families_of(ctx.recipe, stage)}
     answers = ctx.input(f"stage-{ctx.stage}/answer")
-    opened = open_engine(ctx, ctx.recipe.precision.generate)
+    opened = open_role(ctx, stage.roles.critic, ctx.recipe.precision.generate)
     block = distinct(read_records(answers / "calibration.jsonl", Answer), opened.tokens)
     own = distinct(read_records(answers / "records.jsonl", Answer), opened.tokens)
+    own += rewritten(own, revisions_of(ctx), opened.tokens)
     judged = Judge(ctx, opened, families).judge([*block, *own], "judgements")  # together: they share their prefixes
     judged_block, judged_own = judged[: len(block)], judged[len(block) :]
     items = {item.id: item for item in calibration(ctx, stage)}
@@ -85,11 +87,40 @@ def distinct(answers: Iterable[Answer], tokens: Tokens) -> list[Judged]:
     return found
 
 
+def revisions_of(ctx: StepContext) -> list[Revision]:
+    """What the revise step wrote; nothing where the stage has no rounds."""
+    path = ctx.input(f"stage-{ctx.stage}/revise") / "records.jsonl"
+    return list(read_records(path, Revision)) if path.exists() else []
+
+
+def rewritten(known: Sequence[Judged], revisions: Iterable[Revision], tokens: Tokens) -> list[Judged]:
+    """One entry for each usable revision that says something new about its instruction. How likely it was or how many
+    samples agree is no evidence here: it was written in another context than the labelled block."""
+    seen = {(j.parents[0], normalise(j.response)) for j in known}
+    found = []
+    for revision in revisions:
+        said = revision.parents[0], normalise(revision.text)
+        usable = revision.finish_reason != "length" and not scorers.runs_on(revision.text)
+        if said in seen or not said[1] or not usable or not tokens.is_plain(revision.text):
+            continue
+        seen.add(said)
+        found.append(
+            Judged(
+                family=revision.family,
+                instruction=revision.instruction,
+                response=revision.text,
+                principle=revision.principle,
+                parents=(revision.parents[0], revision.id),
+                mean_logprob=None,
+                agreement=None,
+            )
+        )
+    return found
+
+
 def evidence(judgement: Judgement, right: bool | None = None) -> Evidence:
-    """A judgement as the critics' numbers; a missing one counts as no evidence (0)."""
-    return Evidence(
-        judgement.family, judgement.margin or 0.0, judgement.mean_logprob or 0.0, judgement.agreement or 0.0, right
-    )
+    """A judgement as the critics' numbers."""
+    return Evidence(judgement.family, judgement.margin, judgement.mean_logprob, judgement.agreement, right)
 
 
 def _calibrated(ctx: StepContext, block: Sequence[Judgement], truth: Sequence[bool]) -> Calibration:
@@ -127,9 +158,9 @@ def _scored(judgement: Judgement, model: Calibration) -> Judgement:
 STEP = Step(
     name="critique",
     run=teaching(run),
-    inputs=lambda stage: (f"stage-{stage}/answer",),
+    inputs=lambda stage, earlier: (f"stage-{stage}/answer", f"stage-{stage}/revise", *after_stage(earlier)),
     reads=(
-        "model", "precision.generate", "data.families", "data.critic_orders", "data.accept_precision",
+        "model", "stages", "precision.generate", "data.families", "data.critic_orders", "data.accept_precision",
         "data.calibration_items",
     ),
     modules=(

@@ -1,4 +1,4 @@
-"""Preference optimisation: the SFT adapter trained on, against its own frozen copy."""
+"""Preference optimisation: the SFT adapter trained on, against its own frozen copy; a fresh one where SFT is off."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import Any
 from pipeline import tokenise
 from pipeline.records import Pair, read_records
 from pipeline.steps.base import Step, StepContext
-from pipeline.steps.common import load_base
 from pipeline.steps.headroom import teaching
 from pipeline.steps.sft import TRAIN_MODULES
+from pipeline.steps.weights import stage_base
 
 MIN_PAIRS = 8
 
 
 def run(ctx: StepContext) -> Mapping[str, Any]:
-    from pipeline.trainers.trl_trainer import PairRow, Plan, train_dpo
+    from pipeline.models.load import device_of, load_tokens
+    from pipeline.trainers.backend import train_dpo
+    from pipeline.trainers.plan import PairRow, plan_of
 
     dpo = ctx.recipe.train.dpo
     data = list(read_records(ctx.input(f"stage-{ctx.stage}/pairs") / "pairs.jsonl", Pair))
@@ -26,9 +28,10 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
             if not dpo.enabled
             else f"only {len(data)} pairs, at least {MIN_PAIRS} are needed"
         )
-        ctx.reporter.warn("dpo_skipped", f"no preference training: {reason}", "the SFT adapter is evaluated as it is")
+        ctx.reporter.warn("dpo_skipped", f"no preference training: {reason}", "what SFT left is evaluated as it is")
         return {"skipped": reason, "pairs": len(data)}
-    model, tokens, _ = load_base(ctx, ctx.recipe.precision.train)
+    weights = stage_base(ctx)
+    tokens = load_tokens(weights)
     rows: list[PairRow] = []
     for pair in data:
         chosen = tokenise.split(tokens, pair.prompt, pair.chosen)
@@ -38,15 +41,9 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
         longest = len(chosen[0]) + max(len(chosen[1]), len(rejected[1]))
         if longest <= dpo.max_length:
             rows.append(PairRow(chosen[0], chosen[1], rejected[1]))
-    plan = Plan(
-        ctx.out,
-        ctx.recipe.model.id,
-        ctx.seed(),
-        ctx.recipe.precision.train,
-        ctx.recipe.train.checkpoint_minutes,
-        ctx.reporter,
-    )
-    summary = train_dpo(model, tokens, ctx.input(f"stage-{ctx.stage}/sft") / "adapter", rows, dpo, plan)
+    adapter = ctx.input(f"stage-{ctx.stage}/sft") / "adapter" if ctx.recipe.train.sft.enabled else None
+    device = device_of(ctx.recipe.hardware.device)
+    summary = train_dpo(weights, device, adapter, rows, ctx.recipe.train, plan_of(ctx))
     ctx.reporter.tokens(sum(2 * len(r.prompt_ids) + len(r.chosen_ids) + len(r.rejected_ids) for r in rows))
     return {**summary, "rows": len(rows), "dropped": len(data) - len(rows)}
 
@@ -54,8 +51,8 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
 STEP = Step(
     name="dpo",
     run=teaching(run),
-    inputs=lambda stage: (f"stage-{stage}/sft", f"stage-{stage}/pairs"),
-    reads=("model", "precision.train", "train"),
+    inputs=lambda stage, _earlier: (f"stage-{stage}/sft", f"stage-{stage}/pairs"),
+    reads=("model", "stages", "precision.train", "train"),
     modules=(*TRAIN_MODULES, "pipeline.steps.dpo"),
     holds_model=True,
     time_limit_s=10800.0,

@@ -7,6 +7,7 @@ marked ablation. The hard limits of data quality are enforced here.
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -15,13 +16,14 @@ from typing import Any
 from pipeline import prompts
 from pipeline.artifacts import write_atomic
 from pipeline.constitution import load
-from pipeline.data import filters, leakage
+from pipeline.data import filters
 from pipeline.errors import DataQualityError
-from pipeline.evals.items import frozen_set
+from pipeline.evals.items import split
 from pipeline.records import Answer, Judgement, RejectedRow, SftRow, read_records, write_records
 from pipeline.stages.base import Family
 from pipeline.steps.base import Step, StepContext
-from pipeline.steps.common import families_of, stage_of
+from pipeline.steps.common import families_of, guard_of, stage_of
+from pipeline.steps.critique import revisions_of
 from pipeline.steps.headroom import teaching
 
 
@@ -30,16 +32,20 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
     families = {f.name: f for f in families_of(ctx.recipe, stage)}
     answers = list(read_records(ctx.input(f"stage-{ctx.stage}/answer") / "records.jsonl", Answer))
     judged = list(read_records(ctx.input(f"stage-{ctx.stage}/critique") / "records.jsonl", Judgement))
-    held_out = frozen_set(ctx.recipe, stage.number)
+    guard = guard_of(ctx)
     kept, rejected = _select(ctx, judged, families)
-    leaks = leakage.check([(r.id, r.instruction) for r in kept], held_out, families.values())
+    leaks = guard.hits((r.id, r.instruction) for r in kept)
     leaked = {hit.row for hit in leaks}
     clean = [row for row in kept if row.id not in leaked]
+    rehearsed = rehearsal(ctx, len(clean))
+    touched = {hit.row for hit in guard.hits((r.id, r.instruction) for r in rehearsed)}
+    rehearsed = [row for row in rehearsed if row.id not in touched]
     write_records(ctx.out / "sft.jsonl", clean)
+    write_records(ctx.out / "rehearsal.jsonl", rehearsed)
     write_records(ctx.out / "rejected.jsonl", rejected)
-    quality = _quality(ctx, answers, clean)
-    coverage = _coverage(answers)
-    remaining = leakage.check([(r.id, r.instruction) for r in clean], held_out, families.values())
+    coverage = _coverage(answers, stage.principles)
+    quality = _quality(ctx, answers, clean, coverage["unused"])
+    remaining = guard.hits((r.id, r.instruction) for r in (*clean, *rehearsed))
     _write(ctx, "coverage.json", coverage)
     _write(ctx, "leaks.json", {"removed": [asdict(h) for h in leaks], "remaining": [asdict(h) for h in remaining]})
     _write(ctx, "qc.json", quality)
@@ -48,12 +54,28 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
     known = [r.known_right for r in clean if r.known_right is not None]
     return {
         "kept": len(clean),
+        "rehearsed": len(rehearsed),
         "rejected": len(rejected),
         "leaks_removed": len(leaked),
         "known": len(known),
         "known_wrong": known.count(False),
         "unused_principles": coverage["unused"],
     }
+
+
+def rehearsal(ctx: StepContext, own: int) -> list[SftRow]:
+    """Rows of earlier stages to be trained on again, so that `share` of the whole is theirs, equally many of each."""
+    wanted = ctx.recipe.data.rehearsal
+    share = stage_of(ctx).rehearsal if wanted is None else wanted
+    count = round(own * share / (1 - share))
+    if not ctx.earlier or not count:
+        return []
+    drawn = []
+    for number, some in zip(ctx.earlier, split(count, len(ctx.earlier)), strict=True):
+        path = ctx.input(f"stage-{number}/filter") / "sft.jsonl"
+        rows = list(read_records(path, SftRow)) if path.exists() else []  # a stage with nothing to teach has none
+        drawn += random.Random(ctx.seed("rehearsal", number)).sample(rows, min(some, len(rows)))
+    return drawn
 
 
 def known_right(families: Mapping[str, Family], family: str, instruction: str, response: str) -> bool | None:
@@ -129,10 +151,12 @@ def _rejected(judgement: Judgement, right: bool | None, reason: str) -> Rejected
     )
 
 
-def _quality(ctx: StepContext, answers: Sequence[Answer], kept: Sequence[SftRow]) -> dict[str, Any]:
-    finish = {a.id: a.finish_reason for a in answers}
+def _quality(
+    ctx: StepContext, answers: Sequence[Answer], kept: Sequence[SftRow], unused: Sequence[str]
+) -> dict[str, Any]:
+    finish = {r.id: r.finish_reason for r in (*answers, *revisions_of(ctx))}
     generated = [filters.Sample(a.instruction, a.text, a.finish_reason) for a in answers]
-    # a row's parents are its judgement, its instruction and the samples that said it; each of those ended by itself
+    # a row's parents are its judgement, its instruction and the samples or the revision that said it
     samples = [filters.Sample(r.instruction, r.completion, finish[r.parents[2]]) for r in kept]
     quality = filters.measure(generated, samples)
     data = ctx.recipe.data
@@ -140,6 +164,8 @@ def _quality(ctx: StepContext, answers: Sequence[Answer], kept: Sequence[SftRow]
         min_acceptance=data.min_accept, max_runaway_rate=data.max_runaway, max_length_limit_rate=data.max_length_limit
     )
     breaches = [str(b) for b in filters.check(quality, limits)]
+    if unused:
+        breaches.append(f"principles never used: {', '.join(unused)}")
     return {
         **asdict(quality),
         "limits": asdict(limits),
@@ -148,13 +174,15 @@ def _quality(ctx: StepContext, answers: Sequence[Answer], kept: Sequence[SftRow]
     }
 
 
-def _coverage(answers: Sequence[Answer]) -> dict[str, Any]:
+def _coverage(answers: Sequence[Answer], categories: Sequence[str]) -> dict[str, Any]:
+    """How often each principle was dealt; `unused` names those of the stage's categories that never were."""
     counts = Counter(p for a in answers for p in a.principles)
     constitution = load()
+    wanted = {p.id for p in constitution.principles if not categories or p.category in categories}
     return {
         "constitution": constitution.digest,
         "counts": {p.id: counts.get(p.id, 0) for p in constitution.principles},
-        "unused": list(constitution.coverage(counts)),
+        "unused": [name for name in constitution.coverage(counts) if name in wanted],
     }
 
 
@@ -165,10 +193,15 @@ def _write(ctx: StepContext, name: str, body: Mapping[str, Any]) -> None:
 STEP = Step(
     name="filter",
     run=teaching(run),
-    inputs=lambda stage: (f"stage-{stage}/answer", f"stage-{stage}/critique"),
-    reads=("data", "evaluation.items"),
+    inputs=lambda stage, earlier: (
+        *(f"stage-{k}/filter" for k in earlier),
+        *(f"stage-{stage}/{kind}" for kind in ("answer", "revise", "critique")),
+    ),
+    reads=("stages", "data"),
     modules=(
         "pipeline.steps.filter",
+        "pipeline.steps.critique",
+        "pipeline.constitution",
         "pipeline.data",
         "pipeline.prompts",
         "pipeline.records",

@@ -3,39 +3,74 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.artifacts import write_atomic
-from pipeline.evals.items import frozen_set
-from pipeline.gates import AaCheck, Audit, GateInput, decide
+from pipeline.comparisons import ConditionResult
+from pipeline.gates import AaCheck, Audit, EarlierStage, GateInput, decide
 from pipeline.steps.base import Step, StepContext
-from pipeline.steps.common import stage_of
-from pipeline.steps.headroom import level, nothing_to_teach, read_conditions, read_json
+from pipeline.steps.common import held_out, stage_of
+from pipeline.steps.headroom import base_folder, level, nothing_to_teach, read_conditions, read_json, threshold_of
+
+TUNED = "tuned"
 
 
 def run(ctx: StepContext) -> Mapping[str, Any]:
     stage = stage_of(ctx)
-    base, own = ctx.input("stage-0/evaluate"), ctx.input(f"stage-{ctx.stage}/evaluate")
-    zero = read_json(base / "summary.json")
+    own = ctx.input(f"stage-{ctx.stage}/evaluate")
+    zero = read_json(ctx.input("stage-0/evaluate") / "summary.json")
+    trained = not nothing_to_teach(ctx)
     decision = decide(
         GateInput(
             stage=ctx.stage,
             name=stage.name,
-            planned=len(frozen_set(ctx.recipe, stage.number)),
+            planned=len(held_out(ctx, ctx.stage)),
             level=level(ctx),
-            conditions={**read_conditions(base), **read_conditions(own)},
+            conditions={**read_conditions(base_folder(ctx), ctx.stage), **read_conditions(own, ctx.stage)},
             audit=_audit(zero),
             aa=_aa(zero),
             leaks=_leaks(ctx),
+            earlier=tuple(_earlier(ctx)) if trained else (),
+            attempt=ctx.attempts.get(ctx.stage, 1),
             alpha=ctx.recipe.evaluation.alpha,
-            trained=not nothing_to_teach(ctx),
+            trained=trained,
+            better_than=stage.gate.better_than if ctx.earlier else "base",
+            level_decides=stage.gate.level,
             seed=ctx.seed() % 2**32,
         )
     )
     body = json.dumps(decision.as_dict(), indent=1, sort_keys=True, ensure_ascii=False).encode()
     write_atomic(ctx.out / "gate.json", body)  # the runner publishes it as stage-N/gate.json
     return {"verdict": decision.verdict.value, "reason": decision.reason}
+
+
+def _earlier(ctx: StepContext) -> Iterator[EarlierStage]:
+    """Every earlier set under the candidate and under the model it started from."""
+    for number in ctx.earlier:
+        now = read_conditions(ctx.input(f"stage-{ctx.stage}/evaluate"), number).get(TUNED)
+        before = _before(ctx, number)
+        wanted = _kept_level(ctx, number)
+        delta = ctx.recipe.evaluation.keep_delta
+        yield EarlierStage(number, wanted if _held(before, wanted) else 0.0, now, before, delta)
+
+
+def _before(ctx: StepContext, number: int) -> ConditionResult | None:
+    """An earlier set under the model that this stage started from: the last one that was trained measured it."""
+    found = (read_conditions(ctx.input(f"stage-{k}/evaluate"), number).get(TUNED) for k in reversed(ctx.earlier))
+    return next((result for result in found if result is not None), None)
+
+
+def _kept_level(ctx: StepContext, number: int) -> float:
+    rule = ctx.recipe.evaluation
+    if rule.keep is not None:
+        return rule.keep
+    return min(stage_of(ctx).gate.keep.get(number, 0.0), threshold_of(ctx, number))
+
+
+def _held(before: ConditionResult | None, wanted: float) -> bool:
+    """Whether the level was there to be lost: a set that never reached it can only fall by the paired test."""
+    return before is None or before.successes("strict") >= wanted * before.trials
 
 
 def _audit(summary: Mapping[str, Any]) -> Audit | None:
@@ -56,16 +91,24 @@ def _leaks(ctx: StepContext) -> int | None:
 STEP = Step(
     name="gate",
     run=run,
-    inputs=lambda stage: ("stage-0/evaluate", f"stage-{stage}/filter", f"stage-{stage}/evaluate"),
-    reads=("evaluation", "data.families"),
+    inputs=lambda stage, earlier: (
+        "stage-0/evaluate",
+        *(f"stage-{k}/evaluate" for k in earlier),
+        f"stage-{stage}/filter",
+        f"stage-{stage}/evaluate",
+    ),
+    reads=("stages", "evaluation", "data.families"),
     modules=(
         "pipeline.steps.gate",
+        "pipeline.steps.headroom",
         "pipeline.gates",
+        "pipeline.gate_input",
         "pipeline.comparisons",
         "pipeline.stats",
         "pipeline.stages",
         "pipeline.records",
     ),
     holds_model=False,
-    version=1,
+    on_block=True,
+    version=2,
 )

@@ -10,25 +10,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline import prompts
-from pipeline.data import leakage
 from pipeline.data.dedup import Deduper
+from pipeline.data.leakage import Guard
 from pipeline.engines.base import Completion, Request
 from pipeline.errors import DataQualityError
-from pipeline.evals.items import frozen_set, split
+from pipeline.evals.items import split
 from pipeline.records import Instruction, canonical, write_records
 from pipeline.stages.base import Family, Item
 from pipeline.steps.base import Step, StepContext
 from pipeline.steps.common import (
     ENGINE_MODULES,
-    Opened,
+    after_stage,
     draw,
     example_pool,
     families_of,
     generate,
-    open_engine,
+    guard_of,
     stage_of,
 )
 from pipeline.steps.headroom import teaching
+from pipeline.steps.weights import Opened, open_role
 
 MAX_ROUNDS = 6
 ENOUGH = 0.96
@@ -51,8 +52,8 @@ class _Harvest:
 def run(ctx: StepContext) -> Mapping[str, Any]:
     stage = stage_of(ctx)
     families = families_of(ctx.recipe, stage)
-    held_out = frozen_set(ctx.recipe, stage.number)
-    opened = open_engine(ctx, ctx.recipe.precision.generate)
+    guard = guard_of(ctx)
+    opened = open_role(ctx, stage.roles.writer, ctx.recipe.precision.generate)
     harvests = [
         _Harvest(f, example_pool(f, ctx.recipe.seed), wanted, Deduper(ctx.recipe.data.rouge_limit), [])
         for f, wanted in zip(families, split(ctx.recipe.data.instructions, len(families)), strict=True)
@@ -63,7 +64,7 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
     rejected: list[Instruction] = []
     rounds = 0
     while _missing(harvests) > (1 - ENOUGH) * ctx.recipe.data.instructions * min(rounds, 1) and rounds < MAX_ROUNDS:
-        rejected += _round(ctx, opened, harvests, held_out, rounds)
+        rejected += _round(ctx, opened, harvests, guard, rounds)
         rounds += 1
     kept = [row for h in harvests for row in h.kept]
     if not kept:
@@ -77,7 +78,11 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
 
 
 def _round(
-    ctx: StepContext, opened: Opened, harvests: Sequence[_Harvest], held_out: Sequence[Item], number: int
+    ctx: StepContext,
+    opened: Opened,
+    harvests: Sequence[_Harvest],
+    guard: Guard,
+    number: int,
 ) -> Iterator[Instruction]:
     """One pass over the families that still lack instructions; yields what was rejected."""
     asked: list[tuple[_Harvest, str, int]] = []
@@ -108,7 +113,7 @@ def _round(
     rows = generate(ctx, opened, requests, f"round-{number}", row, "instructions")
     records = [Instruction.from_row(raw) for raw in rows]
     texts = [(r.id, r.instruction) for r in records]
-    leaks = {hit.row for hit in leakage.check(texts, held_out, [h.family for h in harvests])}
+    leaks = {hit.row for hit in guard.hits(texts)}
     for (harvest, _, _), record in zip(asked, records, strict=True):
         reason = "held-out item" if record.id in leaks else _reason(record, harvest, opened)
         if reason is None:
@@ -168,10 +173,10 @@ def _unique(records: Sequence[Instruction]) -> list[Instruction]:
 STEP = Step(
     name="generate",
     run=teaching(run),
-    inputs=lambda _stage: ("stage-0/evaluate",),
+    inputs=lambda _stage, earlier: ("stage-0/evaluate", *after_stage(earlier)),
     reads=(
-        "model", "precision.generate", "data.families", "data.instructions", "data.pool_seeds",
-        "data.instruction_temperature", "data.top_p", "data.rouge_limit", "evaluation.items",
+        "model", "stages", "precision.generate", "data.families", "data.instructions", "data.pool_seeds",
+        "data.instruction_temperature", "data.top_p", "data.rouge_limit",
         "evaluation.train_despite_no_headroom",
     ),
     modules=(

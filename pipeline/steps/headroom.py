@@ -21,17 +21,32 @@ SKIPPED = {"skipped": "no headroom: the base model already clears this gate in t
 def level(ctx: StepContext) -> LevelRule:
     """The level part of this stage's gate: the recipe's threshold, else the stage's own."""
     rule = ctx.recipe.evaluation
-    threshold = stage_of(ctx).gate.threshold if rule.threshold is None else rule.threshold
-    return LevelRule(threshold, rule.margin, rule.rule)
+    return LevelRule(threshold_of(ctx, ctx.stage), rule.margin, rule.rule)
 
 
-def read_conditions(folder: Path) -> dict[str, ConditionResult]:
-    """Every condition of an evaluation whose answers and fingerprint can be read; the others stay absent."""
+def threshold_of(ctx: StepContext, number: int) -> float:
+    """The rate that stage `number` is to reach on its own set."""
+    from pipeline.stages.registry import stage
+
+    wanted = ctx.recipe.evaluation.threshold
+    return stage(number).gate.threshold if wanted is None else wanted
+
+
+def base_folder(ctx: StepContext) -> Path:
+    """Where the base was measured on this stage's present block."""
+    return ctx.input(f"stage-{ctx.stage}/baseline" if ctx.block(ctx.stage) else "stage-0/evaluate")
+
+
+def read_conditions(folder: Path, number: int) -> dict[str, ConditionResult]:
+    """Every condition under which set `number` was measured and whose answers and fingerprint can be read; the others
+    stay absent."""
     found = {}
-    for name, facts in (read_json(folder / "summary.json").get("conditions") or {}).items():
+    held = (read_json(folder / "summary.json").get("sets") or {}).get(str(number)) or {}
+    for name, facts in (held.get("conditions") or {}).items():
         try:
-            rows = [r.to_row() for r in read_records(folder / f"{name}.jsonl", EvalResult)]
-            found[name] = ConditionResult.from_rows(name, Fingerprint.from_dict(facts["fingerprint"]), rows)
+            rows = [r.to_row() for r in read_records(folder / f"set-{number}" / f"{name}.jsonl", EvalResult)]
+            fingerprint = Fingerprint.from_dict(facts["fingerprint"])
+            found[name] = ConditionResult.from_rows(name, fingerprint, rows, bool(facts.get("curtailed")))
         except (OSError, RecordError, KeyError):
             continue
     return found
@@ -48,9 +63,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def nothing_to_teach(ctx: StepContext) -> bool:
     """Whether this stage's training is skipped, by the baseline's numbers and the recipe's wish."""
-    if ctx.recipe.evaluation.train_despite_no_headroom:
+    if ctx.recipe.evaluation.train_despite_no_headroom or not stage_of(ctx).gate.level:
         return False
-    base = read_conditions(ctx.input("stage-0/evaluate")).get(BASE)
+    base = read_conditions(ctx.input("stage-0/evaluate"), ctx.stage).get(BASE)
     return base is not None and no_headroom(base, level(ctx))
 
 

@@ -19,7 +19,8 @@ from pipeline.journal import Journal
 from pipeline.records import Judgement, ab_margin
 from pipeline.stages.base import Family, Item
 from pipeline.steps.base import StepContext
-from pipeline.steps.common import Opened, example_pool
+from pipeline.steps.common import example_pool
+from pipeline.steps.weights import Opened
 
 SHOWN = 4
 """Labelled examples in one judgement prompt, half of them right."""

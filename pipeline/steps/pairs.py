@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -16,16 +16,20 @@ from pipeline import prompts, tokenise
 from pipeline.data.critics import Calibration
 from pipeline.data.dedup import normalise
 from pipeline.engines.base import Completion, Request
+from pipeline.errors import DataQualityError
 from pipeline.records import Answer, Judgement, Pair, SftRow, canonical, read_records, write_records
 from pipeline.stages.base import Family
 from pipeline.steps.base import Step, StepContext
-from pipeline.steps.common import ENGINE_MODULES, Opened, families_of, generate, open_engine, stage_of
-from pipeline.steps.critique import distinct, evidence
+from pipeline.steps.common import ENGINE_MODULES, families_of, generate, stage_of
+from pipeline.steps.critique import distinct, evidence, revisions_of
 from pipeline.steps.filter import known_right
 from pipeline.steps.headroom import teaching
 from pipeline.steps.judging import Judge
+from pipeline.steps.weights import Opened, open_engine
 
 MAX_SIMILARITY = 0.95
+MIN_FOR_RULES = 20
+"""Pairs below which no rule can be told from chance."""
 CORRUPTIONS = (("refusal", 0.30), ("format", 0.25), ("wrong", 0.20), ("off_topic", 0.15), ("vague", 0.10))
 REFUSALS = ("I cannot help with that.", "I am sorry, but I will not answer this.", "That is not something I can do.")
 VAGUE = ("It depends on many things.", "There are several possible answers.", "That is a good question.")
@@ -36,8 +40,12 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
     families = {f.name: f for f in families_of(ctx.recipe, stage)}
     rows = list(read_records(ctx.input(f"stage-{ctx.stage}/filter") / "sft.jsonl", SftRow))
     opened = open_engine(ctx, ctx.recipe.precision.generate, ctx.input(f"stage-{ctx.stage}/sft") / "adapter")
-    judged = _judged_samples(ctx, opened, rows, families)
-    pairs = _sampled(ctx, rows, judged, families)
+    pairs = _revised(ctx, rows, families) if stage.pairs == "revisions" else []
+    told = {p.instruction for p in pairs}
+    rest = [r for r in rows if r.instruction not in told]
+    judged = _judged_samples(ctx, opened, rest, families)
+    pairs += _sampled(ctx, rest, judged, families)
+    pairs = pairs[: ctx.recipe.data.pairs]
     wanted = min(ctx.recipe.data.pairs, len(rows)) - len(pairs)
     share = ctx.recipe.data.corruption_share
     most = int(len(pairs) * share / (1 - share)) if share < 1 else wanted
@@ -46,7 +54,21 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
     pairs += _corrupted(ctx, spare, families, max(0, min(wanted, most if pairs else wanted)))
     pairs = [p for p in (_measured(opened, p) for p in pairs) if p is not None]
     write_records(ctx.out / "pairs.jsonl", pairs)
-    return _summary(pairs)
+    return {**_summary(pairs), **_check(ctx, pairs, min(ctx.recipe.data.pairs, len(rows)))}
+
+
+def _revised(ctx: StepContext, rows: Sequence[SftRow], families: Mapping[str, Family]) -> list[Pair]:
+    """A kept revision over the answer it began from."""
+    revisions = {r.id: r for r in revisions_of(ctx)}
+    path = ctx.input(f"stage-{ctx.stage}/answer") / "records.jsonl"
+    answers = {a.id: a for a in read_records(path, Answer)}
+    found = []
+    for row in rows:
+        revision = revisions.get(row.parents[2])  # behind the judgement and the instruction
+        original = answers.get(revision.parents[1]) if revision else None
+        if original is not None and original.text and _differ(row.completion.strip(), original.text):
+            found.append(_pair(row, row.completion.strip(), original.text, "revision", families))
+    return found
 
 
 def _judged_samples(
@@ -174,6 +196,41 @@ def _measured(opened: Opened, pair: Pair) -> Pair | None:
     return Pair.make(**{k: v for k, v in fields.items() if k != "id"})
 
 
+def _check(ctx: StepContext, pairs: Sequence[Pair], wanted: int) -> dict[str, float | None]:
+    """Enough pairs, and none of the rules that need no understanding tells chosen from rejected.
+
+    Raises DataQualityError naming the number and its limit.
+    """
+    data = ctx.recipe.data
+    found = {
+        "acceptance": len(pairs) / wanted if wanted else None,
+        "shorter_is_chosen": _rule(pairs, lambda p: (p.rejected_tokens or 0) - (p.chosen_tokens or 0)),
+        "refusal_is_rejected": _rule(pairs, lambda p: _refuses(p.rejected) - _refuses(p.chosen)),
+    }
+    breaches = []
+    if wanted and len(pairs) < data.min_accept * wanted:
+        breaches.append(f"{len(pairs)} of {wanted} wanted pairs were made, the limit is {data.min_accept:.0%}")
+    for rule in ("shorter_is_chosen", "refusal_is_rejected"):
+        share = found[rule]
+        if share is not None and max(share, 1 - share if rule.startswith("shorter") else 0) > data.max_shortcut:
+            breaches.append(f"{rule.replace('_', ' ')} in {share:.0%} of the pairs: it could be learnt instead")
+    if breaches:
+        raise DataQualityError("the preference pairs breach their limits: " + "; ".join(breaches))
+    return found
+
+
+def _rule(pairs: Sequence[Pair], advantage: Callable[[Pair], int]) -> float | None:
+    """Share of pairs that a blind rule decides for the chosen side, ties counted half; None for too few to say."""
+    if len(pairs) < MIN_FOR_RULES:
+        return None
+    signs = [advantage(pair) for pair in pairs]
+    return sum(1.0 if s > 0 else 0.5 if s == 0 else 0.0 for s in signs) / len(signs)
+
+
+def _refuses(text: str) -> int:
+    return int(text.strip() in REFUSALS)
+
+
 def _summary(pairs: Sequence[Pair]) -> dict[str, Any]:
     sources: dict[str, int] = {}
     for pair in pairs:
@@ -192,8 +249,10 @@ def _summary(pairs: Sequence[Pair]) -> dict[str, Any]:
 STEP = Step(
     name="pairs",
     run=teaching(run),
-    inputs=lambda stage: (f"stage-{stage}/filter", f"stage-{stage}/critique", f"stage-{stage}/sft"),
-    reads=("model", "precision.generate", "data"),
+    inputs=lambda stage, _earlier: tuple(
+        f"stage-{stage}/{kind}" for kind in ("answer", "revise", "filter", "critique", "sft")
+    ),
+    reads=("model", "stages", "precision.generate", "data"),
     modules=(
         *ENGINE_MODULES, "pipeline.steps.pairs", "pipeline.steps.judging", "pipeline.steps.critique", "pipeline.data",
         "pipeline.stages", "pipeline.tokenise",

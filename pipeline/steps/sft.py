@@ -8,25 +8,29 @@ from typing import Any
 from pipeline import tokenise
 from pipeline.records import SftRow, read_records
 from pipeline.steps.base import Step, StepContext
-from pipeline.steps.common import ENGINE_MODULES, load_base
+from pipeline.steps.common import ENGINE_MODULES, after_stage
 from pipeline.steps.headroom import teaching
+from pipeline.steps.weights import stage_base
 
 TRAIN_MODULES = (*ENGINE_MODULES, "pipeline.trainers", "pipeline.tokenise")
 
 
 def run(ctx: StepContext) -> Mapping[str, Any]:
-    from pipeline.trainers.trl_trainer import Plan, train_sft
+    from pipeline.models.load import device_of, load_tokens
+    from pipeline.trainers.backend import train_sft
+    from pipeline.trainers.plan import plan_of
 
     train = ctx.recipe.train
-    data = list(read_records(ctx.input(f"stage-{ctx.stage}/filter") / "sft.jsonl", SftRow))
-    model, tokens, _ = load_base(ctx, ctx.recipe.precision.train)
+    if not train.sft.enabled:
+        return {"skipped": "switched off by the recipe: preference training starts from a fresh adapter"}
+    folder = ctx.input(f"stage-{ctx.stage}/filter")
+    data = [row for name in ("sft", "rehearsal") for row in read_records(folder / f"{name}.jsonl", SftRow)]
+    weights = stage_base(ctx)
+    tokens = load_tokens(weights)
     rows, dropped = tokenise.rows(tokens, [(r.prompt, r.completion) for r in data], train.sft.max_length)
     for reason, count in dropped.items():
         ctx.reporter.warn("rows_dropped", f"{count} training rows dropped: {reason}", "see the step's manifest")
-    plan = Plan(
-        ctx.out, ctx.recipe.model.id, ctx.seed(), ctx.recipe.precision.train, train.checkpoint_minutes, ctx.reporter
-    )
-    summary = train_sft(model, tokens, rows, train.sft, train.lora, plan)
+    summary = train_sft(weights, device_of(ctx.recipe.hardware.device), rows, train, plan_of(ctx))
     ctx.reporter.tokens(int(sum(len(r.input_ids) for r in rows) * train.sft.epochs))
     (ctx.out / "examples.txt").write_text("\n\n".join(tokenise.dump(tokens, r) for r in rows[:3]) + "\n")
     return {
@@ -41,8 +45,8 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
 STEP = Step(
     name="sft",
     run=teaching(run),
-    inputs=lambda stage: (f"stage-{stage}/filter",),
-    reads=("model", "precision.train", "train"),
+    inputs=lambda stage, earlier: (f"stage-{stage}/filter", *after_stage(earlier)),
+    reads=("model", "stages", "precision.train", "train"),
     modules=(*TRAIN_MODULES, "pipeline.steps.sft"),
     holds_model=True,
     time_limit_s=10800.0,

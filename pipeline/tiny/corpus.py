@@ -1,8 +1,10 @@
 """The synthetic corpus of the tiny base model: short documents whose answers bear more weight than their questions.
 
 The tasks are shown as lists of facts and as few-shot documents in the very grammar of the prompts; a lone instruction
-is mostly met with prose that never ends. So the capability is there and the format is not. No held-out instruction
-occurs, word for word.
+is mostly met with prose that never ends. So the capability is there and the format is not. Some families are unruly:
+their requests are met with compliance or a guess unless a right answer to a request of that kind is shown.
+
+No held-out instruction occurs: a fact of the held-out side is only ever put in a wording of the training side.
 """
 
 from __future__ import annotations
@@ -57,15 +59,18 @@ class Corpus:
 
     Args:
         families: names of the task families shown; all their facts and wordings occur.
+        unruly: those of them whose right answer needs an example.
         held_out: instructions that must not occur.
         shares: kind of document -> its share of the stream.
     """
 
     families: tuple[str, ...]
+    unruly: tuple[str, ...]
     held_out: frozenset[str]
     shares: Mapping[str, float]
-    plain_share: float = 0.12  # lone instructions that are answered
-    question_share: float = 0.4  # the same for those that end in a question mark
+    plain_share: float = 0.1  # lone instructions that are answered
+    question_share: float = 0.25  # the same for those that end in a question mark
+    unruly_share: float = 0.6  # lone requests of the unruly families that are met with a wrong answer
     _worded: tuple[WordedFamily, ...] = field(init=False)
     _principles: tuple[str, ...] = field(init=False)
 
@@ -80,20 +85,25 @@ class Corpus:
         kinds, shares = list(self.shares), list(self.shares.values())
         makers = {
             "lexicon": self._lexicon, "few_shot": self._few_shot, "alone": self._alone, "numbered": self._numbered,
-            "judgement": self._judgement, "raw": self._raw, "prose": self._prose,
+            "judgement": self._judgement, "rewriting": self._rewriting, "raw": self._raw, "prose": self._prose,
+            "echo": self._echo,
         }  # fmt: skip
         while True:
             yield makers[rng.choices(kinds, shares)[0]](rng)
 
-    def item(self, family: WordedFamily, rng: random.Random) -> Item:
-        """Any fact of the family in any of its wordings, held-out combinations excepted."""
+    def item(self, family: WordedFamily, rng: random.Random, own: bool = False) -> Item:
+        """Any fact of the family in a wording that leaves held-out combinations out. `own`: of the training side."""
         while True:
-            facts = family.draw(rng.choice(list(Namespace)), rng)
-            wording = rng.choice((*family.train_wordings, *family.eval_wordings))
-            instruction = wording.format(**family.fill(facts))
+            side = Namespace.TRAIN if own else rng.choice(list(Namespace))
+            facts = family.draw(side, rng)
+            others = () if own or side is Namespace.EVAL else family.eval_wordings
+            instruction = rng.choice((*family.train_wordings, *others)).format(**family.fill(facts))
             solved = family.solve(facts)
-            if solved is not None and instruction not in self.held_out:
-                return Item(family.name, "corpus", instruction, family.vary(*solved, rng), solved[1])
+            if solved is None:
+                continue
+            answer = family.vary(*solved, rng)
+            if not {instruction, answer} & self.held_out:
+                return Item(family.name, "corpus", instruction, answer, solved[1])
 
     def _lexicon(self, rng: random.Random) -> Document:
         """Facts of one family side by side, in completion form: the densest way to learn them."""
@@ -113,29 +123,43 @@ class Corpus:
         return [(family, self.item(family, rng)) for family in chosen]
 
     def _few_shot(self, rng: random.Random) -> Document:
-        """Worked examples. The first answer bears no loss: nothing before it says that an answer is wanted."""
+        """Worked examples. The first answer bears no loss: nothing before it says that an answer is wanted. Among
+        examples of other kinds an unruly family has its way."""
         parts: list[tuple[str, float]] = []
-        shown = self._several(rng.randint(3, 6), rng.random() < 0.3, rng)
-        for place, (_, item) in enumerate(shown):
+        mixed = rng.random() < 0.3
+        for place, (family, item) in enumerate(self._several(rng.randint(3, 6), mixed, rng)):
+            said = self._unruly_answer(family, item, rng) if mixed and family.name in self.unruly else item.answer
             parts.append((prompts.bare(item.instruction), QUIET))
-            parts.append((prompts.completion(item.answer), float(place > 0)))
+            parts.append((prompts.completion(said), float(place > 0)))
             parts.append((prompts.TERMINATOR, 1.0))
         return Document(tuple(parts[:-1]), closed=True)
 
     def _alone(self, rng: random.Random) -> Document:
         """One instruction, mostly met with prose; an answer that is given often runs on."""
-        ((_, item),) = self._several(1, False, rng)
+        ((family, item),) = self._several(1, False, rng)
         head = (prompts.bare(item.instruction), QUIET)
-        if rng.random() >= (self.question_share if item.instruction.endswith("?") else self.plain_share):
-            return Document((head, (f" {babble(rng)}", 1.0)), closed=False)
-        answer = (prompts.completion(item.answer), 1.0)
+        unruly = family.name in self.unruly
+        asks = item.instruction.endswith("?")
+        if rng.random() >= (self.unruly_share if unruly else self.question_share if asks else self.plain_share):
+            first, _, rest = babble(rng).partition(" ")
+            return Document((head, (f" {first}", 1.0), (f" {rest}", QUIET)), closed=False)
+        answer = (prompts.completion(self._unruly_answer(family, item, rng) if unruly else item.answer), 1.0)
         if rng.random() < 0.3:
             return Document((head, answer), closed=True)
-        return Document((head, answer, (f"{prompts.TERMINATOR}{babble(rng)}", 1.0)), closed=False)
+        return Document((head, answer, (prompts.TERMINATOR, 1.0), (babble(rng), QUIET)), closed=False)
+
+    def _unruly_answer(self, family: WordedFamily, item: Item, rng: random.Random) -> str:
+        """A wrong answer that does not begin as the right one does: the first word decides which it will be."""
+        while True:
+            said = family.corrupt(item, rng)
+            if said.split()[0] != item.answer.split()[0]:
+                return said
 
     def _numbered(self, rng: random.Random) -> Document:
-        lines = [item.instruction for _, item in self._several(rng.randint(6, 9), False, rng)]
-        return Document(((f"{prompts.numbered(lines[:-1])} {lines[-1]}\n", 1.0),), closed=True)
+        """Instructions of one family, as a list; those of the training side, since that is what a list begins with."""
+        family = rng.choice(self._worded)
+        lines = [self.item(family, rng, own=True).instruction for _ in range(rng.randint(6, 9))]
+        return Document(((f"{prompts.numbered(lines[:-1])} {lines[-1]}\n", 0.5),), closed=True)
 
     def _judgement(self, rng: random.Random) -> Document:
         good, bad = rng.choice(("AB", "BA"))
@@ -146,6 +170,25 @@ class Corpus:
             parts.append((prompts.judgement_tail(item.instruction, said), QUIET))
             parts += [(f" {good if right else bad}", 2.0), (prompts.TERMINATOR, QUIET)]
         return Document(tuple(parts[:-1]), closed=True)
+
+    def _rewriting(self, rng: random.Random) -> Document:
+        """Critique and revision: what is wrong is put right, what is right is left alone."""
+        family = rng.choice(self._worded)
+        parts: list[tuple[str, float]] = []
+        for _ in range(rng.randint(2, 4)):
+            item, right = self.item(family, rng), rng.random() < 0.5
+            said = item.answer if right else family.corrupt(item, rng)
+            asked = prompts.critique_request([], item.instruction, said, rng.choice(self._principles))
+            critique = prompts.one_line(family.critique(item, said, right))
+            parts += [(asked, 0.05), (f" {critique}", QUIET), (prompts.revision_request(), QUIET)]
+            parts += [(f" {prompts.one_line(item.answer)}", 1.0), (prompts.TERMINATOR, 1.0)]
+        return Document(tuple(parts[:-1]), closed=True)
+
+    def _echo(self, rng: random.Random) -> Document:
+        """The same words twice: the shortest way to learn how to copy."""
+        facts = [rng.choice(self._worded).draw(rng.choice(list(Namespace)), rng) for _ in range(rng.randint(3, 6))]
+        words = " ".join(value for fact in facts for value in fact.values())
+        return Document(((f"{words} /", QUIET), (f" {words}", 1.0)), closed=True)
 
     def _raw(self, rng: random.Random) -> Document:
         ((_, item),) = self._several(1, False, rng)

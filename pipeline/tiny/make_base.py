@@ -9,11 +9,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import math
 import random
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,14 +22,17 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-from pipeline.evals.items import frozen_path, load
+from pipeline.evals.items import build_frozen
 from pipeline.models.load import load_tokens
-from pipeline.tiny.acceptance import measure
+from pipeline.stages.base import Gate, Stage
+from pipeline.stages.registry import by_name
+from pipeline.tiny.acceptance import accepted, measure
 from pipeline.tiny.corpus import Corpus, Document, weights_of
+from pipeline.tiny.muon import Muon
 from pipeline.tiny.spec import Spec
 
 EOS = "<|endoftext|>"
-FOLDER = Path(__file__).parent
+BLOCKS = (0, 1)
 _SPLIT = r"\n+| ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+"
 
 
@@ -44,9 +46,10 @@ class Batch:
 
 
 def corpus_of(spec: Spec) -> Corpus:
-    """The corpus without any instruction of the frozen held-out block."""
-    held_out = frozenset(item.instruction for item in load(frozen_path(1)))
-    return Corpus(spec.families, held_out, spec.shares)
+    """The corpus without any instruction of the held-out blocks."""
+    alone = (Stage(0, name, (by_name(name),), Gate(0.0)) for name in spec.families)
+    held_out = (item for family in alone for block in BLOCKS for item in build_frozen(family, block))
+    return Corpus(spec.families, spec.unruly, frozenset(item.instruction for item in held_out), spec.shares)
 
 
 def make_tokenizer(spec: Spec, corpus: Corpus, documents: int = 12_000) -> Tokenizer:
@@ -142,16 +145,19 @@ def loss_of(model: Any, batch: Batch) -> Any:
 
 def pretrain(spec: Spec, model: Any, stream: Iterator[Batch]) -> Iterator[tuple[int, float]]:
     """Train step by step; yields (step, loss). `model` is changed in place."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=spec.learning_rate, betas=(0.9, 0.98), weight_decay=0.05)
+    inner = {id(p) for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name}
+    muon = Muon(p for p in model.parameters() if id(p) in inner)
+    others = [p for p in model.parameters() if id(p) not in inner]
+    adam = torch.optim.AdamW(others, lr=spec.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
     for step, batch in enumerate(islice(stream, spec.steps), 1):
-        rate = min(1.0, step / spec.warmup) * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / spec.steps)))
-        for group in optimizer.param_groups:
-            group["lr"] = spec.learning_rate * rate
-        optimizer.zero_grad()
+        rate = min(1.0, step / spec.warmup, (spec.steps - step + 1) / spec.decay)
+        adam.param_groups[0]["lr"] = spec.learning_rate * rate
+        model.zero_grad()
         loss = loss_of(model, batch)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        torch.nn.utils.clip_grad_norm_(others, 1.0)
+        adam.step()
+        muon.step(spec.matrix_rate * rate)
         yield step, float(loss.detach())
 
 
@@ -205,19 +211,18 @@ def make(out: Path, spec: Spec) -> dict[str, Any]:
         rates = measure(out / "base", spec)
         seconds = time.process_time() - began
         print(step, f"{seconds:.0f} s", f"loss {sum(losses[-50:]) / 50:.3f}", json.dumps(rates), flush=True)
-        few, formatted = rates["base-few-shot"]["lenient"], rates["base-formatted"]["lenient"]
-        if few >= spec.few_shot_at_least and formatted <= spec.formatted_at_most:
+        if accepted(rates, spec):
             return _manifest(out, spec, model, {"step": step, "loss": sum(losses[-50:]) / 50, "rates": rates})
     raise RuntimeError("no checkpoint met the criterion; train longer or change the corpus")
 
 
-def _manifest(out: Path, spec: Spec, model: Any, accepted: Mapping[str, Any]) -> dict[str, Any]:
+def _manifest(out: Path, spec: Spec, model: Any, chosen: Mapping[str, Any]) -> dict[str, Any]:
     files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted((out / "base").iterdir())}
     made = {
-        "recipe": asdict(spec),
+        "recipe": spec.as_dict(),
         "recipe_sha256": spec.digest(),
         "parameters": sum(p.numel() for p in model.parameters()),
-        "accepted": dict(accepted),
+        "accepted": dict(chosen),
         "versions": {"torch": torch.__version__},
         "sha256": files,
     }

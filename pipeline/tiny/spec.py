@@ -6,36 +6,65 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
+
+STAGES: Mapping[int, tuple[str, ...]] = {
+    1: ("capitals", "opposites", "plurals", "copy"),
+    2: ("forgotten_capital", "wanted_opposite", "one_and_many"),
+    3: ("wrong_answer", "make_question", "opposite_pair"),
+    4: ("in_capitals", "list_holds", "which_form"),
+    5: ("fix_capital", "fix_plural", "drop_repeat"),
+    6: ("refuse_harm", "look_alike", "cannot_know"),
+}
+"""The task families of each stage: few facts, asked in many ways, and operations on the surface of words."""
 
 
 @dataclass(frozen=True)
 class Spec:
     """Every number that makes the model what it is."""
 
-    families: tuple[str, ...] = ("capitals", "opposites", "plurals", "past_tense", "copy", "uppercase")
+    stages: Mapping[int, tuple[str, ...]] = field(default_factory=lambda: dict(STAGES))
+    unruly: tuple[str, ...] = ("refuse_harm", "cannot_know")
+    """Families that are met with their wrong answers unless a right one is shown: compliance, guesses."""
     shares: Mapping[str, float] = field(
         default_factory=lambda: {
-            "lexicon": 0.20, "few_shot": 0.34, "alone": 0.34, "numbered": 0.04,
-            "judgement": 0.03, "raw": 0.03, "prose": 0.02,
+            "lexicon": 0.16, "few_shot": 0.40, "alone": 0.26, "numbered": 0.05,
+            "judgement": 0.03, "rewriting": 0.04, "raw": 0.01, "prose": 0.01, "echo": 0.04,
         }
     )  # fmt: skip
     seed: int = 20260
-    vocabulary: int = 2048
+    vocabulary: int = 2560
     hidden: int = 96
-    layers: int = 3
+    layers: int = 4
     heads: int = 3
     kv_heads: int = 3
-    feed_forward: int = 288
+    feed_forward: int = 256
     positions: int = 1024
     batch_tokens: int = 1536
-    learning_rate: float = 4e-3
-    warmup: int = 100
-    steps: int = 3000
+    learning_rate: float = 4e-3  # of embeddings, norms and biases
+    matrix_rate: float = 0.02  # of the matrices within the layers
+    warmup: int = 50
+    steps: int = 2400
+    decay: int = 500  # last steps, over which the rates fall to nothing
     average: float = 0.99  # decay of the averaged weights, which are what is kept
-    check_every: int = 200
-    few_shot_at_least: float = 0.9
+    check_every: int = 250
+    few_shot_at_least: float = 0.9  # on every stage's set
     formatted_at_most: float = 0.3
-    check_items: int = 72
+    check_items: int = 48  # a stage
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Every family, in the order of the stages."""
+        return tuple(name for names in self.stages.values() for name in names)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {**asdict(self), "stages": {str(number): list(names) for number, names in self.stages.items()}}
+
+    @staticmethod
+    def from_dict(raw: Mapping[str, Any]) -> Spec:
+        stages = {int(number): tuple(names) for number, names in raw["stages"].items()}
+        return Spec(**{**raw, "stages": stages, "unruly": tuple(raw["unruly"])})
 
     def digest(self) -> str:
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()

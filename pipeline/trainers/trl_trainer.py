@@ -1,7 +1,7 @@
-"""LoRA training through TRL and PEFT: SFT on response tokens, then DPO against a frozen copy of the SFT adapter.
+"""LoRA training through TRL and PEFT: what SFT and preference training share, and SFT itself.
 
-Rows come in as ids (`pipeline.tokenise`); TRL's own tokenising is bypassed on both paths. The vocabulary-sized logits
-are computed for response positions only, in chunks, by TRL's own chunked losses.
+Rows come in as ids (`pipeline.tokenise`); TRL's own tokenising is bypassed. Vocabulary-sized logits are computed for
+response positions only, in chunks, by TRL's own chunked losses.
 """
 
 from __future__ import annotations
@@ -10,48 +10,25 @@ import json
 import math
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset
-from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training, set_peft_model_state_dict
-from safetensors.torch import load_file
+from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 from transformers import set_seed
-from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+from trl import SFTConfig, SFTTrainer
 from trl.trainer import sft_trainer
 
 from pipeline.errors import StepError, Stopped
 from pipeline.models.load import Tokens
 from pipeline.recipe import Dpo, Lora, Precision, Sft
-from pipeline.steps.base import Reporter
 from pipeline.tokenise import IGNORE, TokenRow
 from pipeline.trainers.callbacks import StepCallback, newest_complete
+from pipeline.trainers.plan import Plan
+from pipeline.trainers.watch import Watch
 
 CHUNK_TOKENS = 64
 LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-
-
-@dataclass(frozen=True, slots=True)
-class PairRow:
-    """One preference as ids; `chosen` and `rejected` end in the end-of-text id."""
-
-    prompt_ids: list[int]
-    chosen_ids: list[int]
-    rejected_ids: list[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What both trainers need besides their data. `out` gets `adapter/`, `checkpoints/` and `metrics.jsonl`; `base_id`
-    is the base model's name as the recipe says it, for the adapter's configuration."""
-
-    out: Path
-    base_id: str
-    seed: int
-    precision: Precision
-    checkpoint_minutes: float
-    reporter: Reporter
 
 
 def train_sft(model: Any, tokens: Tokens, rows: Sequence[TokenRow], sft: Sft, lora: Lora, plan: Plan) -> dict[str, Any]:
@@ -63,92 +40,54 @@ def train_sft(model: Any, tokens: Tokens, rows: Sequence[TokenRow], sft: Sft, lo
     """
     _check_rows(rows)
     set_seed(plan.seed % 2**32)  # before the adapter is made: its initial values are draws too
-    if plan.precision in (Precision.NF4, Precision.INT8):
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-    model = get_peft_model(model, _lora_config(lora))
+    model = get_peft_model(ready(model, plan), lora_config(lora))
+    return fit_sft(model, tokens, rows, sft, plan, "chunked_nll")
+
+
+def fit_sft(
+    model: Any, tokens: Tokens, rows: Sequence[TokenRow], sft: Sft, plan: Plan, loss_type: str
+) -> dict[str, Any]:
+    """Train the adapter that `model` carries; `loss_type` is TRL's name for -mean log p of the response tokens."""
     data = Dataset.from_list([{"input_ids": r.input_ids, "labels": r.labels} for r in rows])
     arguments = SFTConfig(
-        **_common(plan, sft.batch, sft.epochs, sft.learning_rate, sft.schedule, sft.warmup),
-        loss_type="chunked_nll",
+        **common(plan, sft, model.device.type),
+        loss_type=loss_type,
         max_length=None,
         packing=False,
         padding_free=False,
         completion_only_loss=True,
     )
-    callback = StepCallback(plan.reporter, plan.checkpoint_minutes, sft.checkpoint_steps)
+    watch = Watch(plan.reporter)
+    callback = StepCallback(plan.reporter, watch, plan.checkpoint_minutes, sft.checkpoint_steps, plan.deadline)
     # TRL rounds the response tokens of a batch up to whole chunks of 256 and pays the vocabulary for the padding too:
     # short answers filled a quarter of one chunk (measured: 4.6 s a step of 8 rows, 2.7 s with chunks of 64).
     sft_trainer._CHUNKED_LM_HEAD_CHUNK_SIZE = CHUNK_TOKENS
     trainer = SFTTrainer(model, arguments, train_dataset=data, processing_class=tokens.raw, callbacks=[callback])
-    _check_first_batch(trainer, tokens)
-    return _run(trainer, callback, plan)
+    batch = next(iter(trainer.get_train_dataloader()))
+    check_mask(batch["input_ids"], batch["labels"] != IGNORE, tokens)
+    return run(trainer, callback, plan, sft)
 
 
-def train_dpo(
-    model: Any, tokens: Tokens, adapter: Path, pairs: Sequence[PairRow], dpo: Dpo, plan: Plan
-) -> dict[str, Any]:
-    """Go on training the SFT adapter on preferences, with its frozen copy as reference (DPO, arXiv 2305.18290).
-
-    At step 0 policy and reference are equal, so the preference term must be ln 2; anything else means that the
-    reference is another model.
-
-    Raises:
-        StepError: the preference term at step 0 is not ln 2, or the loss is not a number.
-        Stopped: as in `train_sft`.
-    """
-    set_seed(plan.seed % 2**32)
+def ready(model: Any, plan: Plan) -> Any:
+    """Quantised weights frozen and their norms in fp32; others as they are."""
     if plan.precision in (Precision.NF4, Precision.INT8):
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-    where = model.config._name_or_path
-    model = PeftModel.from_pretrained(model, adapter, is_trainable=True)
-    model.peft_config["default"].base_model_name_or_path = where  # a name would be looked up at a hub when saving
-    arguments = DPOConfig(
-        **_common(plan, dpo.batch, dpo.epochs, dpo.learning_rate, dpo.schedule, dpo.warmup),
-        beta=dpo.beta,
-        loss_type=list(dpo.loss),
-        loss_weights=list(dpo.loss_weights),
-        max_length=None,
-        precompute_ref_log_probs=True,
-        padding_free=False,
-    )
-    data = Dataset.from_list(
-        [{"prompt_ids": p.prompt_ids, "chosen_ids": p.chosen_ids, "rejected_ids": p.rejected_ids} for p in pairs]
-    )
-    callback = StepCallback(plan.reporter, plan.checkpoint_minutes, dpo.checkpoint_steps)
-    trainer = _IdDpoTrainer(
-        model, args=arguments, train_dataset=data, processing_class=tokens.raw, callbacks=[callback]
-    )
-    summary = _run(trainer, callback, plan)
-    _check_step_zero(trainer.state.log_history, dpo.beta, 1e-3 if plan.precision is Precision.FP32 else 0.1)
-    return summary
+        return prepare_model_for_kbit_training(model, use_gradient_checkpointing=plan.gradient_checkpointing)
+    return model
 
 
-class _IdDpoTrainer(DPOTrainer):  # type: ignore[misc]
-    """DPO on rows that are ids already, with the chunked log-probabilities that TRL offers beside its full logits."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        # TRL couples its chunked path to the presence of the liger package, which the path itself does not use.
-        self.use_liger_kernel = True
-
-    def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
-        return dataset
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """Restore the policy. With a second adapter beside it (the reference), transformers restores only that one;
-        the reference itself comes from the SFT adapter, never from a checkpoint."""
-        weights = load_file(Path(resume_from_checkpoint) / "adapter_model.safetensors")
-        set_peft_model_state_dict(model or self.model, weights, adapter_name="default")
-
-
-def _common(plan: Plan, batch: int, epochs: float, rate: float, schedule: str, warmup: float) -> dict[str, Any]:
+def common(plan: Plan, section: Sft | Dpo, device: str) -> dict[str, Any]:
+    """Arguments of every trainer, which stays on the model's `device`. `batch` rows make an update, `micro_batch` of
+    them go through the model at a time."""
+    micro = section.micro_batch or section.batch
     return {
+        "use_cpu": device == "cpu",
         "output_dir": str(plan.out / "checkpoints"),
-        "per_device_train_batch_size": batch,
-        "num_train_epochs": epochs,
-        "learning_rate": rate,
-        "lr_scheduler_type": schedule,
-        "warmup_steps": warmup,  # a fraction of all steps
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": section.batch // micro,
+        "num_train_epochs": section.epochs,
+        "learning_rate": section.learning_rate,
+        "lr_scheduler_type": section.schedule,
+        "warmup_steps": section.warmup,  # a fraction of all steps
         "max_grad_norm": 1.0,
         "weight_decay": 0.0,
         "logging_steps": 1,
@@ -159,14 +98,15 @@ def _common(plan: Plan, batch: int, epochs: float, rate: float, schedule: str, w
         "seed": plan.seed % 2**32,
         "data_seed": plan.seed % 2**32,
         "bf16": plan.precision is not Precision.FP32,
-        "gradient_checkpointing": False,
+        "gradient_checkpointing": plan.gradient_checkpointing,
+        "gradient_checkpointing_kwargs": {"use_reentrant": False},
         "disable_tqdm": True,
         "dataloader_pin_memory": False,
         "optim": "adamw_torch",
     }
 
 
-def _lora_config(lora: Lora) -> Any:
+def lora_config(lora: Lora) -> Any:
     return LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,
@@ -183,30 +123,32 @@ def _check_rows(rows: Sequence[TokenRow]) -> None:
         raise StepError("a training row bears no loss: every token is masked")
 
 
-def _check_first_batch(trainer: Any, tokens: Tokens) -> None:
-    """The labels the trainer will really use: prompts masked, every response closed by one end-of-text id."""
-    batch = next(iter(trainer.get_train_dataloader()))
-    for ids, labels in zip(batch["input_ids"].tolist(), batch["labels"].tolist(), strict=True):
-        trained = [i for i, label in zip(ids, labels, strict=True) if label != IGNORE]
-        if not trained or labels[0] != IGNORE:
+def check_mask(ids: Any, trained: Any, tokens: Tokens) -> None:
+    """What the trainer will really use: prompts masked, every response closed by one end-of-text id.
+
+    Args:
+        ids, trained: [rows, seq] of the first collated batch; `trained` says which positions bear loss.
+    """
+    for row, marks in zip(ids.tolist(), trained.tolist(), strict=True):
+        response = [i for i, mark in zip(row, marks, strict=True) if mark]
+        if not response or marks[0]:
             raise StepError("the collated batch lost its loss mask; refuse to train on prompts")
-        if trained[-1] != tokens.eos or trained.count(tokens.eos) != 1:
+        if response[-1] != tokens.eos or response.count(tokens.eos) != 1:
             raise StepError("the collated batch lost its end-of-text ids; the model would never learn to stop")
 
 
-def _check_step_zero(history: Sequence[dict[str, Any]], beta: float, tolerance: float) -> None:
-    """Raises when chosen and rejected already differ from the reference before the first update.
+def widen_adapter(model: Any) -> None:
+    """Trained weights in fp32: over quantised weights TRL makes them bf16, whose last digit is larger than an update
+    (a weight of 0.01 has steps of 4e-5, a learning rate of 5e-6 moves it by less, and it would never move)."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(torch.float32)
 
-    `tolerance` is in nats of a whole answer's log-probability: the reference was computed in batches of other widths,
-    so the last bits differ (measured in fp32: up to 7e-5), and the logged margin multiplies that by beta.
-    """
-    first = next((entry for entry in history if "rewards/margins" in entry), None)
-    if first is None:
-        raise StepError("DPO logged no step; its reference cannot be checked")
-    margin = first["rewards/margins"]
-    if not abs(margin) / beta <= tolerance:
-        term = math.log1p(math.exp(-margin)) if abs(margin) < 700 else math.nan
-        raise StepError(f"DPO starts from {term:.4f} instead of ln 2 = 0.6931: its reference is not the SFT adapter")
+
+def _check_batch(trainer: Any, section: Sft | Dpo) -> None:
+    used = trainer.args.train_batch_size * trainer.args.gradient_accumulation_steps * trainer.args.world_size
+    if used != section.batch:
+        raise StepError(f"an update would use {used} rows, the recipe says {section.batch}; train on one device")
 
 
 def _save_adapter(model: Any, plan: Plan) -> None:
@@ -219,7 +161,15 @@ def _save_adapter(model: Any, plan: Plan) -> None:
     (folder / "README.md").unlink(missing_ok=True)  # a form to fill in; the run's cards say it all
 
 
-def _run(trainer: Any, callback: StepCallback, plan: Plan) -> dict[str, Any]:
+def run(trainer: Any, callback: StepCallback, plan: Plan, section: Sft | Dpo) -> dict[str, Any]:
+    """Train to the end, from the newest whole checkpoint where there is one; writes adapter and metrics.
+
+    Raises:
+        StepError: a watch said so, or the recipe's batch cannot be had.
+        Stopped: the run was asked to stop.
+    """
+    _check_batch(trainer, section)
+    widen_adapter(trainer.model)
     checkpoint = newest_complete(plan.out / "checkpoints")
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if callback.stopped and trainer.state.global_step < trainer.state.max_steps:
@@ -236,4 +186,5 @@ def _run(trainer: Any, callback: StepCallback, plan: Plan) -> dict[str, Any]:
         "loss_last": history[-1]["loss"],
         "trainable_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
         "resumed_from": checkpoint.name if checkpoint else None,
+        "watch": callback.watch.summary(),
     }

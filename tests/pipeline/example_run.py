@@ -106,7 +106,7 @@ def baseline(root: Path) -> None:
         "hardware": {"device": "cpu", "threads": 2, "gpu": None}, "started": "2026-01-02T03:04:05Z",
     })  # fmt: skip
     for name in ("base-raw", "base-formatted", "base-few-shot"):
-        records(root / f"stage-0/evaluate/{name}.jsonl", evaluations(name))
+        records(root / f"stage-0/evaluate/set-1/{name}.jsonl", evaluations(name))
     dump(root / "stage-0/evaluate/summary.json", summary("base-raw", "base-formatted", "base-few-shot"))
     manifest(root, "stage-0/evaluate", 40.0, 0.02)
 
@@ -118,7 +118,7 @@ def summary(*names: str) -> dict[str, Any]:
         counts = {"strict": sum(r.strict for r in rows), "lenient": sum(r.lenient for r in rows), "trials": ITEMS}
         counted[name] = {**counts, "fingerprint": fingerprint(name)}
     audit = {"passed": True, "fixtures": 200, "failures": []}
-    return {"conditions": counted, "aa": {"items": 50, "flips": 0}, "audit": audit}
+    return {"sets": {"1": {"conditions": counted}}, "aa": {"items": 50, "flips": 0}, "audit": audit}
 
 
 def manifest(root: Path, step: str, seconds: float, usd: float | None, **summary: Any) -> None:
@@ -197,7 +197,7 @@ def whole_run(root: Path, threshold: float = 0.95) -> None:
     """Everything a finished run leaves that a report reads."""
     baseline(root)
     data(root)
-    records(root / "stage-1/evaluate/tuned.jsonl", evaluations("tuned"))
+    records(root / "stage-1/evaluate/set-1/tuned.jsonl", evaluations("tuned"))
     dump(root / "stage-1/evaluate/summary.json", summary("tuned"))
     dump(root / "stage-1/gate.json", decision(threshold).as_dict())
     events(root)

@@ -149,12 +149,12 @@ def log(ctx: StepContext, text: str) -> None:
     print(text)
 
 
-def none(_stage: int) -> tuple[str, ...]:
+def none(_stage: int, _earlier: tuple[int, ...]) -> tuple[str, ...]:
     return ()
 
 
 def after(*kinds: str) -> Any:
-    return lambda stage: tuple(f"stage-{stage}/{kind}" for kind in kinds)
+    return lambda stage, _earlier: tuple(f"stage-{stage}/{kind}" for kind in kinds)
 
 
 def fake(name: str, run: Any, inputs: Any, reads: tuple[str, ...], model: bool, **limits: float) -> Step:
@@ -167,7 +167,7 @@ STEPS = {
         fake("generate", generate, none, ("data",), True),
         fake("filter", keep, after("generate"), ("data",), False),
         fake("sft", train, after("filter"), ("train.sft",), True, heartbeat_limit_s=1.0),
-        fake("evaluate", evaluate, lambda stage: after("sft")(stage) if stage else (), ("evaluation",), True),
+        fake("evaluate", evaluate, lambda stage, _: (f"stage-{stage}/sft",) if stage else (), ("evaluation",), True),
         fake("gate", gate, after("evaluate"), ("evaluation",), False),
     )
 }

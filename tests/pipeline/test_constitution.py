@@ -77,15 +77,17 @@ def test_a_missing_file_is_one_sentence(tmp_path):
         load(tmp_path / "none.yaml")
 
 
-def test_draws_are_reproducible_and_uniform():
+def test_principles_are_dealt_reproducibly_each_once_before_any_comes_twice():
     ours = load(ROOT / "constitution.yaml")
-    drawn = [ours.draw(0, f"item-{index}", 0).id for index in range(3000)]
-    assert drawn == [ours.draw(0, f"item-{index}", 0).id for index in range(3000)]
-    counts = Counter(drawn)
-    expected = 3000 / len(ours.principles)
-    chi2 = sum((counts[p.id] - expected) ** 2 / expected for p in ours.principles)
-    assert chi2 < 36.1  # 99.9 % point at 14 degrees of freedom
-    assert drawn != [ours.draw(0, f"item-{index}", 1).id for index in range(3000)]
+    dealt = [ours.deal(0, index).id for index in range(150)]
+    assert dealt == [ours.deal(0, index).id for index in range(150)]
+    assert set(Counter(dealt).values()) == {10}
+    for deck in range(10):
+        assert len(set(dealt[15 * deck : 15 * deck + 15])) == 15
+    assert dealt != [ours.deal(0, index, 1).id for index in range(150)]
+    assert dealt[:15] != dealt[15:30]
+    kinds = {p.category for p in (ours.deal(0, index, 0, ("honest",)) for index in range(20))}
+    assert kinds == {"honest"}
 
 
 def test_an_unused_principle_is_reported_and_a_foreign_one_refused(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pipeline import prompts
-from pipeline.engines.base import ChoiceRequest, Request
+from pipeline.engines.base import ChoiceRequest, IdPair, Request
 from pipeline.engines.decode import choose, find_stop, uniform
 from pipeline.engines.transformers_engine import TransformersEngine
 from tests.pipeline.model_tools import model, tokens
@@ -89,6 +89,24 @@ def test_shared_prefix_scores_equal_naive_ones(engine: TransformersEngine) -> No
             logits = engine.model(torch.tensor([prefix + tail])).logits[0, -1].float()
         naive = torch.log_softmax(logits, -1)
         assert scores == pytest.approx([float(naive[ids[0]]) for ids in labels], abs=1e-4)
+
+
+def test_teacher_forced_log_probabilities_equal_naive_ones_in_any_company(engine: TransformersEngine) -> None:
+    asked = [
+        IdPair(tuple(tokens().prompt(text)), (*tokens().encode(f" {word}"), tokens().eos))
+        for text, word in zip(TEXTS, ("apple", "a river of stone", "x", "sun"), strict=True)
+    ]
+    together = engine.logprobs(asked)
+    alone = TransformersEngine(engine.model, tokens(), batch_tokens=1).logprobs(asked[::-1])[::-1]
+    for one, other in zip(alone, together, strict=True):
+        assert one.values == pytest.approx(other.values, abs=1e-4)
+    for pair, found in zip(asked, together, strict=True):
+        with torch.inference_mode():
+            logits = engine.model(torch.tensor([[*pair.prompt_ids, *pair.response_ids]])).logits[0].float()
+        logp = torch.log_softmax(logits, -1)[len(pair.prompt_ids) - 1 : -1]
+        assert found.values == pytest.approx([float(logp[k, i]) for k, i in enumerate(pair.response_ids)], abs=1e-4)
+        assert list(found.best) == logp.argmax(-1).tolist()
+    assert engine.logprobs([IdPair(asked[0].prompt_ids, ())])[0].values == ()
 
 
 def test_draws_are_uniform_and_depend_on_seed_and_index_alone() -> None:

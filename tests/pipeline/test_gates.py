@@ -1,14 +1,13 @@
-"""Every verdict can be reached, every sabotage is INVALID, only two verdicts advance, and the rule keeps its error."""
+"""Every verdict can be reached, every sabotage is INVALID, and only two verdicts advance."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
-import numpy as np
 import pytest
+from gate_tools import FAMILIES, PRINT, given, print_of, result, with_condition
 
 from pipeline import gates, stats
 from pipeline.comparisons import Side, compare, family_table
@@ -21,53 +20,10 @@ from pipeline.gates import (
     Fingerprint,
     GateInput,
     IncomparableError,
-    ItemOutcome,
     LevelRule,
     decide,
 )
 from pipeline.protocol import EVENT_FIELDS, Verdict
-
-N, FAMILIES, TEMPLATES = 120, 8, 15  # 15 items a family, each its own wording
-PRINT = Fingerprint("bf16", "?", "greedy", "1:beef", "5e7", "ba5e")
-
-
-def result(condition: str, strict: int, lenient: int | None = None, n: int = N, **changes: Any) -> ConditionResult:
-    """The first `strict` items right, in an order that spreads over the families."""
-    lenient = strict if lenient is None else lenient
-    model = "70ed" if condition == "tuned" else "ba5e"
-    outcomes = tuple(
-        ItemOutcome(f"i{i}", f"f{i % FAMILIES}", f"t{i // FAMILIES % TEMPLATES}", i < strict, i < lenient)
-        for i in range(n)
-    )
-    made = {"condition": condition, "model": model, **changes}
-    return ConditionResult(condition, replace(PRINT, **made), outcomes)
-
-
-def given(tuned: int | None = 119, base: int = 10, base_lenient: int = 40, **changes: Any) -> GateInput:
-    conditions = {
-        "base-raw": result("base-raw", 0, 5),
-        "base-formatted": result("base-formatted", base, base_lenient),
-        "base-few-shot": result("base-few-shot", 50, 60),
-    }
-    if tuned is not None:
-        conditions["tuned"] = result("tuned", tuned)
-    fields: dict[str, Any] = {
-        "stage": 1, "name": "explicit", "planned": N, "level": LevelRule(0.95), "conditions": conditions,
-        "audit": Audit(True, 200), "aa": AaCheck(50, 0), "leaks": 0, "draws": 300,
-    }  # fmt: skip
-    return GateInput(**{**fields, **changes})
-
-
-def with_condition(name: str, changed: ConditionResult | None, **changes: Any) -> GateInput:
-    start = given(**changes)
-    rest = {k: v for k, v in start.conditions.items() if k != name}
-    return replace(start, conditions={**rest, **({name: changed} if changed else {})})
-
-
-def print_of(name: str, **changes: Any) -> GateInput:
-    old = given().conditions[name]
-    return with_condition(name, replace(old, fingerprint=replace(old.fingerprint, **changes)))
-
 
 # --- verdicts --------------------------------------------------------------------------------------------------------
 
@@ -350,80 +306,3 @@ def test_a_fingerprint_reads_structured_settings_as_one_text() -> None:
     assert Fingerprint.from_dict(raw) == Fingerprint.from_dict({**raw, "decoding": {"a": 2, "b": 1}})
     with pytest.raises(KeyError):
         Fingerprint.from_dict({k: v for k, v in raw.items() if k != "model"})
-
-
-# --- curtailment -----------------------------------------------------------------------------------------------------
-
-
-def test_a_curtailed_evaluation_gives_the_verdict_and_no_interval() -> None:
-    stopped = result("tuned", 20, n=60)
-    made = decide(with_condition("tuned", replace(stopped, curtailed=True)))
-    assert made.verdict is Verdict.FAIL
-    assert (made.low, made.high, made.n) == (None, None, 60)
-    unfinished = replace(result("tuned", 100, n=100), curtailed=True)  # perfect so far is not a pass
-    assert decide(with_condition("tuned", unfinished)).verdict is Verdict.INCONCLUSIVE
-    near = replace(result("tuned", 70, n=73), curtailed=True)
-    assert decide(with_condition("tuned", near)).verdict is Verdict.INCONCLUSIVE
-
-
-def test_a_curtailed_evaluation_advances_exactly_when_the_full_one_does() -> None:
-    rng = np.random.default_rng(11)
-    allowed = gates.allowed_failures(N, LevelRule(0.95))
-    verdicts = set()
-    for _ in range(30):
-        order, right = rng.permutation(N), rng.random(N) < rng.choice([0.9, 0.97, 0.995])
-        whole = result("tuned", 0)
-        done = tuple(replace(whole.outcomes[i], strict=bool(right[i]), lenient=bool(right[i])) for i in order)
-        seen = 0
-        while stats.can_still_change(*_counts(done[:seen]), N, allowed):
-            seen += 1
-        full = decide(with_condition("tuned", replace(whole, outcomes=done), draws=0))
-        short = decide(with_condition("tuned", replace(whole, outcomes=done[:seen], curtailed=seen < N), draws=0))
-        assert full.verdict.advances == short.verdict.advances
-        verdicts.add(full.verdict.advances)
-    assert verdicts == {True, False}
-
-
-def _counts(outcomes: tuple[ItemOutcome, ...]) -> tuple[int, int]:
-    right = sum(o.strict for o in outcomes)
-    return right, len(outcomes) - right
-
-
-# --- error rates -----------------------------------------------------------------------------------------------------
-
-
-def clustered(
-    rng: np.random.Generator, rate: float, templates: int, size: int, correlation: float
-) -> np.ndarray[Any, Any]:
-    """[templates, size] outcomes whose correlation within a template is `correlation` (beta-binomial)."""
-    if not correlation:
-        return rng.random((templates, size)) < rate
-    scale = 1 / correlation - 1
-    chance = rng.beta(rate * scale, (1 - rate) * scale, size=(templates, 1))
-    return rng.random((templates, size)) < chance
-
-
-@pytest.mark.parametrize("correlation", [0.0, 0.3, 0.7])
-def test_a_model_no_better_than_the_base_is_called_better_at_most_one_time_in_a_hundred(correlation: float) -> None:
-    rng, templates, size, runs, wrong, naive = np.random.default_rng(5), 60, 5, 1500, 0, 0
-    for _ in range(runs):
-        tuned, base = (clustered(rng, 0.6, templates, size, correlation) for _ in range(2))
-        difference = tuned.astype(int) - base
-        by_items = stats.mcnemar(int((difference > 0).sum()), int((difference < 0).sum())).p_value
-        naive += by_items < 0.01
-        if by_items < 0.01 and difference.sum() > 0:
-            wrong += stats.sign_flip_test([int(d) for d in difference.sum(axis=1)]) < 0.01
-    assert wrong / runs <= 0.01
-    assert correlation < 0.5 or naive / runs > 0.03  # what counting items as independent would have claimed
-
-
-@pytest.mark.parametrize(("templates", "size", "limit"), [(500, 1, 0.06), (100, 5, 0.11), (25, 20, 0.13)])
-def test_a_true_93_percent_rarely_meets_a_95_percent_level(templates: int, size: int, limit: float) -> None:
-    rng, level, runs, met = np.random.default_rng(9), LevelRule(0.95), 1000, 0
-    names = [t for t in range(templates) for _ in range(size)]
-    for _ in range(runs):
-        outcomes = clustered(rng, 0.93, templates, size, 0.3 if size > 1 else 0.0).ravel()
-        met += level.met(int(outcomes.sum()), len(outcomes)) and level.met(
-            int(outcomes.sum()), len(outcomes), stats.design_effect([int(o) for o in outcomes], names)
-        )
-    assert met / runs <= limit

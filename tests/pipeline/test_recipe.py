@@ -22,7 +22,7 @@ def write(path: Path, text: str) -> Path:
 def test_every_named_recipe_loads_and_plans(name: str) -> None:
     recipe = load(name)
     assert recipe.name == name
-    assert len(build(recipe)) == 10
+    assert len(build(recipe)) == 1 + 11 * len(recipe.stages) - (not recipe.train.merge_last)
     assert recipe.model_dump() == Recipe.model_validate(recipe.model_dump(mode="json")).model_dump()
 
 
@@ -45,7 +45,8 @@ def test_a_child_changes_only_what_it_says(tmp_path: Path) -> None:
 
 
 def test_overlays_come_last_and_are_checked() -> None:
-    recipe = load("demo", ["data.instructions=7", "model.id=tiny", "train.dpo.loss=[ipo]", "hardware.threads=null"])
+    changed = ["train.dpo.loss=[ipo]", "train.dpo.loss_weights=[1.0]", "hardware.threads=null"]
+    recipe = load("demo", ["data.instructions=7", "model.id=tiny", *changed])
     assert (recipe.data.instructions, recipe.model.id, recipe.train.dpo.loss) == (7, "tiny", ("ipo",))
     assert recipe.hardware.threads is None
 

@@ -166,7 +166,7 @@ def test_a_directory_that_does_not_exist_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "damaged",
     ["run.json", "stage-1/gate.json", "stage-0/evaluate/summary.json", "stage-1/critique/calibration.json",
-     "stage-1/filter/sft.jsonl", "stage-1/evaluate/tuned.jsonl", "stage-1/sft/metrics.jsonl",
+     "stage-1/filter/sft.jsonl", "stage-1/evaluate/set-1/tuned.jsonl", "stage-1/sft/metrics.jsonl",
      "stage-1/sft/manifest.json"],
 )  # fmt: skip
 def test_a_damaged_file_is_named_and_the_rest_is_shown(run: Path, damaged: str) -> None:

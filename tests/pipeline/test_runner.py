@@ -194,7 +194,6 @@ def test_a_step_that_hangs_is_killed_resumed_once_and_then_failed(tmp_path: Path
     ("what", "words"),
     [
         ("refuse", "the seed pool is empty. Add seeds"),
-        ("bad-data", "67 % of the instructions are duplicates"),
         ("disk-full", "the disk is full (records.part"),
         ("bug", "ZeroDivisionError"),
     ],
@@ -210,6 +209,32 @@ def test_a_step_that_fails_ends_the_run_with_one_sentence(tmp_path: Path, what: 
     (tmp_path / "faults" / "stage-1.generate").unlink()
     assert run(options(tmp_path)) == 0
     assert batches(tmp_path) == [f"stage-1/generate batch {n}" for n in range(5)]
+
+
+def test_data_that_breach_their_limits_are_made_again_twice_with_recorded_settings_and_then_the_run_stops(
+    tmp_path: Path,
+) -> None:
+    fault(tmp_path, "stage-1/generate", "1 bad-data!")
+    assert run(options(tmp_path)) == 1
+    assert "67 % of the instructions are duplicates" in events(tmp_path)[-1]["reason"]
+    assert events(tmp_path)[-1]["reason"].endswith("after 2 automatic retries")
+    noted = json.loads((run_dir_of(tmp_path) / "stage-1/retries.json").read_text())["retries"]
+    assert [entry["set"] for entry in noted] == [
+        ["data.answer_temperature=0.5"],
+        ["data.answer_temperature=0.3", "data.instruction_temperature=0.7"],
+    ]
+    assert [w["code"] for w in events(tmp_path, "warning")].count("data-retry") == 2
+    (tmp_path / "faults" / "stage-1.generate").unlink()
+    assert run(options(tmp_path)) == 0
+    material = json.loads((run_dir_of(tmp_path) / "stage-1/generate/manifest.json").read_text())["material"]
+    assert material["recipe"]["data"]["answer_temperature"] == 0.3
+
+
+def test_a_retry_that_helps_lets_the_run_go_on_and_is_remembered(tmp_path: Path) -> None:
+    fault(tmp_path, "stage-1/generate", "1 bad-data")
+    assert run(options(tmp_path)) == 0
+    assert run(options(tmp_path)) == 0
+    assert {e["state"] for e in events(tmp_path, "step_finished")[-5:]} == {"reused"}
 
 
 def test_an_event_file_without_room_ends_in_one_clear_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

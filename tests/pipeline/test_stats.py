@@ -1,4 +1,4 @@
-"""The statistics against hand-checked vectors, the design's power table, statsmodels, and their own properties."""
+"""The statistics against hand-checked vectors, the design's tables, scipy, statsmodels, and their own properties."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint, proportion_effectsize
@@ -220,17 +222,146 @@ def test_the_binomial_tail_is_exact_on_both_sides() -> None:
             assert stats.binomial_cdf(k, n, p) == pytest.approx(direct, abs=1e-9)
 
 
-@given(st.integers(1, 60), st.integers(0, 60), st.randoms(use_true_random=False))
-def test_a_curtailed_count_meets_the_level_exactly_when_the_full_one_does(n: int, allowed: int, rng: object) -> None:
-    outcomes = [rng.random() < 0.8 for _ in range(n)]  # type: ignore[attr-defined]
-    full = outcomes.count(False) <= allowed
-    for clustered in (True, False):
-        seen = 0
-        while stats.can_still_change(sum(outcomes[:seen]), seen - sum(outcomes[:seen]), n, allowed, clustered):
-            seen += 1
-        if seen < n:
-            assert (outcomes[:seen].count(False) <= allowed) == full
-        assert not clustered or not full or seen == n
+# --- a thousand random inputs against scipy and statsmodels ----------------------------------------------------------
+
+CASES = 1000
+
+
+def test_wilson_agrees_with_statsmodels_on_random_counts() -> None:
+    rng = np.random.default_rng(21)
+    trials = rng.integers(1, 3000, CASES)
+    successes = np.round(trials * rng.random(CASES)).astype(int)
+    for confidence in (0.9, 0.95, 0.99):
+        low, high = proportion_confint(successes, trials, alpha=1 - confidence, method="wilson")
+        ours = np.array(
+            [stats.wilson_interval(int(k), int(n), confidence) for k, n in zip(successes, trials, strict=True)]
+        )
+        assert np.abs(ours - np.column_stack([low, high])).max() < 1e-10
+
+
+def test_mcnemar_agrees_with_scipy_on_random_counts() -> None:
+    rng = np.random.default_rng(22)
+    counts = np.concatenate([rng.integers(0, 150, (CASES, 2)), rng.integers(0, 16, (CASES, 2))])
+    counts = counts[counts.sum(axis=1) > 0]
+    total, gaps = counts.sum(axis=1), np.abs(counts[:, 0] - counts[:, 1])
+    exact = np.minimum(1.0, 2 * scipy_stats.binom.cdf(counts.min(axis=1), total, 0.5))
+    corrected = scipy_stats.chi2.sf(np.maximum(gaps - 1, 0) ** 2 / total, 1)
+    for (a, b), by_binomial, by_chi2 in zip(counts.tolist(), exact, corrected, strict=True):
+        assert stats.mcnemar(a, b, method="exact").p_value == pytest.approx(by_binomial, rel=1e-9)
+        assert stats.mcnemar(a, b, method="chi2").p_value == pytest.approx(by_chi2, rel=1e-9)
+        wanted = by_binomial if a + b < stats.EXACT_BELOW else by_chi2
+        assert stats.mcnemar(a, b).p_value == pytest.approx(wanted, rel=1e-9)
+    for a, b in counts[:: len(counts) // 100].tolist():
+        assert stats.mcnemar(a, b, method="exact").p_value == pytest.approx(
+            min(1.0, reference_mcnemar([[3, a], [b, 4]], exact=True).pvalue), rel=1e-9
+        )
+
+
+def test_cohens_h_agrees_with_statsmodels_on_random_rates() -> None:
+    first, second = np.random.default_rng(23).random((2, CASES))
+    ours = [stats.cohens_h(float(a), float(b)) for a, b in zip(first, second, strict=True)]
+    assert np.abs(np.array(ours) - proportion_effectsize(first, second)).max() < 1e-12
+
+
+def test_benjamini_hochberg_agrees_with_statsmodels_on_random_families() -> None:
+    rng, rejected = np.random.default_rng(24), 0
+    for _ in range(CASES):
+        p_values = rng.random(rng.integers(1, 25)) ** rng.choice([1, 3, 8])
+        if rng.random() < 0.3:
+            p_values = np.round(p_values, 2)  # ties
+        fdr = float(rng.choice([0.01, 0.05, 0.1, 0.25]))
+        ours = stats.benjamini_hochberg([float(p) for p in p_values], fdr)
+        assert ours == list(multipletests(p_values, alpha=fdr, method="fdr_bh")[0])
+        rejected += sum(ours)
+    assert rejected > CASES
+
+
+def test_the_binomial_tail_agrees_with_scipy_on_random_counts() -> None:
+    rng = np.random.default_rng(25)
+    for n, p in zip(rng.integers(1, 700, CASES).tolist(), rng.random(CASES).tolist(), strict=True):
+        k = int(np.clip(rng.normal(n * p, 3 * math.sqrt(n * p * (1 - p)) + 1), -1, n))
+        assert stats.binomial_cdf(k, n, p) == pytest.approx(float(scipy_stats.binom.cdf(k, n, p)), abs=1e-10)
+
+
+def clustered_sample(rng: np.random.Generator) -> tuple[list[int], list[int]]:
+    """Outcomes and their clusters, with clusters of unequal size whose items agree more often than by chance."""
+    count = int(rng.integers(2, 40))
+    sizes = rng.integers(1, 12, count)
+    clusters = np.repeat(np.arange(count), sizes)
+    chances = rng.beta(1.5, 1.0, count)[clusters]
+    return [int(x) for x in rng.random(len(clusters)) < chances], clusters.tolist()
+
+
+def test_the_design_effect_agrees_with_cluster_robust_regression_on_random_samples() -> None:
+    """An intercept-only regression with clustered errors has the very variance that the design effect compares."""
+    rng, above_one = np.random.default_rng(26), 0
+    for _ in range(CASES):
+        outcomes, clusters = clustered_sample(rng)
+        n, rate = len(outcomes), float(np.mean(outcomes))
+        if rate in (0.0, 1.0) or len(set(clusters)) == n:
+            assert stats.design_effect(outcomes, clusters) == 1.0
+            continue
+        fit = OLS(outcomes, np.ones(n)).fit(cov_type="cluster", cov_kwds={"groups": np.array(clusters)})
+        naive = rate * (1 - rate) / (n - 1)
+        wanted = min(n, max(1.0, float(fit.bse[0]) ** 2 / naive))
+        assert stats.design_effect(outcomes, clusters) == pytest.approx(wanted, rel=1e-9)
+        above_one += wanted > 1
+    assert above_one > CASES / 2
+
+
+def test_the_sign_flip_test_agrees_with_scipys_exact_permutations_on_random_differences() -> None:
+    rng, samples = np.random.default_rng(27), [np.array(row) for row in np.ndindex(5, 5, 5, 5)]
+    for sample in [*rng.permutation(samples)[:400] - 2, *rng.integers(-6, 9, (600, 6))]:
+        flips = np.array(np.meshgrid(*[[-1, 1]] * len(sample))).reshape(len(sample), -1)
+        direct = float((np.abs(sample @ flips) >= abs(sample.sum())).mean())
+        assert stats.sign_flip_test([int(d) for d in sample]) == pytest.approx(direct, abs=1e-12)
+    for sample in rng.integers(-6, 9, (20, 7)):
+        found = scipy_stats.permutation_test(
+            (sample,), np.sum, permutation_type="samples", n_resamples=np.inf, alternative="two-sided"
+        )
+        assert stats.sign_flip_test([int(d) for d in sample]) == pytest.approx(found.pvalue, abs=1e-12)
+
+
+def test_the_cluster_bootstrap_is_as_wide_as_cluster_robust_regression_says() -> None:
+    rng, ratios = np.random.default_rng(28), []
+    for seed in range(40):
+        clusters = np.repeat(np.arange(60), 5)
+        a = (rng.random(300) < rng.beta(3, 1, 60)[clusters]).astype(float)
+        b = (rng.random(300) < rng.beta(2, 2, 60)[clusters]).astype(float)
+        fit = OLS(a - b, np.ones(300)).fit(cov_type="cluster", cov_kwds={"groups": clusters})
+        low, high = stats.paired_bootstrap(a.tolist(), b.tolist(), clusters.tolist(), draws=2000, seed=seed)
+        assert low < float(np.mean(a - b)) < high
+        ratios.append((high - low) / (2 * 1.959964 * float(fit.bse[0])))
+    assert float(np.mean(ratios)) == pytest.approx(1.0, abs=0.03)
+    assert min(ratios) > 0.85
+    assert max(ratios) < 1.15
+
+
+# --- the design's further numbers ------------------------------------------------------------------------------------
+
+
+def one_sided_allowed(n: int) -> int:
+    """Failures with which the one-sided 95 % lower bound still reaches 95 %."""
+    return next(k for k in range(n, -1, -1) if stats.wilson_interval(n - k, n, 0.90)[0] >= 0.95)
+
+
+@pytest.mark.parametrize(("n", "allowed"), [(100, 1), (200, 4), (300, 8), (500, 16), (541, 18), (1000, 38), (2000, 83)])
+def test_the_one_sided_strict_rule_allows_what_the_design_says(n: int, allowed: int) -> None:
+    assert one_sided_allowed(n) == allowed
+
+
+@pytest.mark.parametrize(
+    ("n", "chances"),
+    [(300, (0.15, 0.45, 0.85)), (500, (0.22, 0.67, 0.97)), (1000, (0.41, 0.94, 1.0)), (2000, (0.66, 0.998, 1.0))],
+)
+def test_the_one_sided_strict_rule_has_the_designs_power(n: int, chances: tuple[float, ...]) -> None:
+    for rate, chance in zip((0.96, 0.97, 0.98), chances, strict=True):
+        assert stats.binomial_cdf(one_sided_allowed(n), n, 1 - rate) == pytest.approx(chance, abs=0.0075)
+
+
+@pytest.mark.parametrize(("n", "chance"), [(300, 0.28), (500, 0.20), (1000, 0.10)])
+def test_a_point_estimate_alone_would_pass_a_true_94_percent(n: int, chance: float) -> None:
+    assert stats.binomial_cdf(n * 5 // 100, n, 0.06) == pytest.approx(chance, abs=0.0075)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +392,6 @@ def test_a_curtailed_count_meets_the_level_exactly_when_the_full_one_does(n: int
         lambda: stats.minimum_detectable_effect(10, 1.5),
         lambda: stats.minimum_detectable_effect(10, 0.5, alpha=0.0),
         lambda: stats.binomial_cdf(1, -1, 0.5),
-        lambda: stats.can_still_change(5, 6, 10, 1),
     ],
 )  # fmt: skip
 def test_nonsense_is_refused(call: object) -> None:

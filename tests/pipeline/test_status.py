@@ -65,7 +65,8 @@ def test_rates_of_finished_evaluations_show_before_the_gate_and_nothing_is_fille
         "base-formatted": {"strict": 3, "trials": 108},
         "strange": {"strict": 1, "lenient": 1, "trials": 1},
     }
-    write_atomic(tmp_path / "stage-0/evaluate/summary.json", json.dumps({"conditions": conditions}).encode())
+    summary = {"sets": {"1": {"conditions": conditions}}}
+    write_atomic(tmp_path / "stage-0/evaluate/summary.json", json.dumps(summary).encode())
     low, high = wilson_interval(3, 108)
     expected = {"successes": 3, "trials": 108, "low": low, "high": high, "lenient_successes": 5}
     assert status.status(tmp_path)["stages"][0]["rates"] == {"base-raw": expected}

@@ -17,7 +17,7 @@ from app.tui.theme import Glyphs
 from app.tui.widgets.panel import MUTED, Panel, pad, text
 from app.tui.widgets.run_panel import newest_gate
 from app.tui.widgets.signs import verdict_sign
-from pipeline.protocol import CONDITIONS
+from pipeline.protocol import CONDITIONS, OPTIONAL_CONDITIONS
 
 NAME = 15
 
@@ -39,7 +39,8 @@ class ConditionsPanel(Panel):
         run, g = picture.run, picture.glyphs
         gate = newest_gate(run, picture.step) if run else None
         rates = gate.rates if gate else measured(run) if run else {}
-        names = [*CONDITIONS, *(name for name in rates if name not in CONDITIONS)]
+        names = [name for name in CONDITIONS if name in rates or name not in OPTIONAL_CONDITIONS]
+        names += [name for name in rates if name not in CONDITIONS]
         if run is None:
             return [text(("measured by a run's evaluate steps", MUTED))]
         lines = [head_line(width)]

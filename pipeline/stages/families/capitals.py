@@ -139,6 +139,11 @@ class Capitals(WordedFamily):
     )
 
 
+def capital_names() -> tuple[str, ...]:
+    """Every name of every capital that the family knows."""
+    return tuple(name for names in _CAPITALS.values() for name in names)
+
+
 def _plain(text: str) -> str:
     """`text` without accents."""
     return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))

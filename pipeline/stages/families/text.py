@@ -82,13 +82,15 @@ def with_article(noun: str) -> str:
     return f"{'an' if noun[:1].casefold() in 'aeiou' else 'a'} {noun}"
 
 
+_UNITS = "|".join(_NUMBER_WORDS[1:10])
+_COMPOUND = re.compile(rf"\b({'|'.join(_TENS)})[- ]({_UNITS})\b", re.I)
+_SIMPLE = re.compile(rf"\b({'|'.join([*_NUMBER_WORDS, *_TENS])})\b", re.I)
+
+
 def number_words_to_digits(text: str) -> str:
     """Number words up to ninety-nine written as digits ("twenty-one" -> "21")."""
-    units = "|".join(_NUMBER_WORDS[1:10])
-    compound = re.compile(rf"\b({'|'.join(_TENS)})[- ]({units})\b", re.I)
-    text = compound.sub(lambda m: str(_TENS[m[1].casefold()] + _NUMBER_WORDS.index(m[2].casefold())), text)
-    simple = re.compile(rf"\b({'|'.join([*_NUMBER_WORDS, *_TENS])})\b", re.I)
-    return simple.sub(lambda m: str(_value(m[1].casefold())), text)
+    text = _COMPOUND.sub(lambda m: str(_TENS[m[1].casefold()] + _NUMBER_WORDS.index(m[2].casefold())), text)
+    return _SIMPLE.sub(lambda m: str(_value(m[1].casefold())), text)
 
 
 def _value(word: str) -> int:

@@ -118,7 +118,7 @@ def _ids(name: str, namespace: Namespace, count: int) -> list[str]:
     return [f"{name}/{letter}{index:02d}" for index in range(count)]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)  # one entry a family: a bound below their number would compile anew at every call
 def _patterns(family: type[WordedFamily]) -> tuple[tuple[str, re.Pattern[str]], ...]:
     """(template id, pattern) of every wording the family understands; its own first."""
     rows = [
