@@ -58,13 +58,18 @@ def build_parser() -> argparse.ArgumentParser:
         return sub
 
     run = command("run", run_command, "run a recipe, or resume it in its run directory")
-    plan = command("plan", plan_command, "list the steps of a recipe and what is done of them")
+    plan = command("plan", plan_command, "what a recipe will take: work, minutes, dollars, memory; and what is done")
     fetch = command("fetch", fetch_command, "bring a recipe's model to this machine, converted and checked")
     for sub in (run, plan, fetch):
         sub.add_argument("--recipe", required=True, metavar="NAME|FILE")
         sub.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", dest="overlays")
     for sub in (run, plan):
         sub.add_argument("--run-dir", type=Path)
+    plan.add_argument(
+        "--gpu", metavar="NAME", help="machine to plan for (default: the recipe's); a wrong one lists all"
+    )
+    plan.add_argument("--count", type=int, default=1, metavar="N", help="GPUs that are paid for (one works)")
+    plan.add_argument("--price", type=float, metavar="USD", help="of one GPU, an hour (default: MAXCAI_PRICE_PER_HOUR)")
     run.add_argument("--until", metavar="STEP", help="end after this step (stage-1/sft)")
     run.add_argument("--force", action="append", default=[], metavar="STEP", help="redo this step")
     run.add_argument("--supersede", action="store_true", help="let a changed recipe redo steps of this run")
@@ -76,6 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("digest", digest_command, "one sha256 over every data file of a run"),
     ):
         command(name, function, text).add_argument("run_dir", type=Path, metavar="DIR")
+    commands.choices["report"].add_argument("--export", metavar="tensorboard|trackio|wandb|inspect")
     recipes = command("recipes", recipes_command, "list the recipes, or show one with all its defaults")
     recipes.add_argument("name", nargs="?", metavar="NAME|FILE")
     validate = command("validate", validate_command, "check a recipe, a constitution or a run's files")
@@ -136,13 +142,18 @@ def place(given: Path | None, recipe: str, env: Mapping[str, str], now: float) -
     return run_dir, env.get("MAXCAI_RUN_ID") or run_dir.name
 
 
-def require_model(recipe: Recipe) -> None:
-    """Raises UsageError when the recipe's model is plainly not here: better now than after the imports."""
+def require_model(recipe: Recipe, fetched: bool = True) -> None:
+    """Raises UsageError when a model of the recipe is plainly not here: better now than after the imports, or after
+    the hours before a further model's turn. `fetched`: a further hub model must have been fetched too."""
     from pipeline.models.errors import ModelError
-    from pipeline.models.resolve import require
+    from pipeline.models.resolve import require, require_snapshot
 
     try:
         require(recipe.model)
+        for model in recipe.further_models.values():
+            require(model)
+            if fetched:
+                require_snapshot(model)
     except ModelError as error:
         raise UsageError(f"recipe {recipe.name!r}: {error}") from None
 
@@ -153,10 +164,12 @@ def fetch_command(args: argparse.Namespace) -> int:
     from pipeline.recipe_load import load
 
     recipe = load(args.recipe, args.overlays)
-    require_model(recipe)
+    require_model(recipe, fetched=False)
     say(f"model {recipe.model.id}: the first time it is converted into a cache, which takes about a minute")
     try:
         found = resolve(recipe.model)
+        for model in recipe.further_models.values():
+            say(f"model {model.id}: sha256 {resolve(model).digest}")
     except ModelError as error:
         raise PipelineError(str(error)) from None
     say(f"licence: {found.licence}; sha256 {found.digest}")
@@ -171,20 +184,9 @@ def render(run_dir: Path) -> object:
 
 
 def plan_command(args: argparse.Namespace) -> int:
-    from pipeline import artifacts, plan
-    from pipeline.recipe_load import load
+    from pipeline.forecast import command
 
-    recipe = load(args.recipe, args.overlays)
-    rows = [{"step": p.name, "state": None} for p in plan.build(recipe)]
-    if args.run_dir is not None:
-        for row in rows:
-            row["state"] = "done" if artifacts.read_done(args.run_dir / str(row["step"])) else "to do"
-    if args.json:
-        print(json.dumps(rows))
-    else:
-        for row in rows:
-            print(row["step"] if row["state"] is None else f"{row['step']:<20} {row['state']}")
-    return EXIT_OK
+    return command.run(args)
 
 
 def status_command(args: argparse.Namespace) -> int:
@@ -197,6 +199,11 @@ def status_command(args: argparse.Namespace) -> int:
 
 def report_command(args: argparse.Namespace) -> int:
     require_run(args.run_dir)
+    if args.export:
+        from pipeline.report.tracking import export
+
+        print("\n".join(export(args.run_dir, args.export)))
+        return EXIT_OK
     render(args.run_dir)
     from pipeline.protocol import RunPaths
 

@@ -49,7 +49,8 @@ def versions() -> dict[str, str]:
 
 def freeze_sha256() -> str:
     """One hash over every installed distribution and its version."""
-    lines = {f"{d.metadata['Name']}=={d.version}".lower() for d in metadata.distributions() if d.metadata["Name"]}
+    found = (d.metadata for d in metadata.distributions())  # parsed once each: there are hundreds
+    lines = {f"{facts['Name']}=={facts['Version']}".lower() for facts in found if facts["Name"]}
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 

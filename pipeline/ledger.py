@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-from pipeline.artifacts import canonical, write_atomic
+from pipeline.artifacts import write_atomic
 from pipeline.events import unix
 from pipeline.protocol import Event
 from pipeline.recipe import Budget
@@ -115,29 +116,112 @@ class Meter:
             shares["deadline"] = hours / budget.deadline_hours if budget.deadline_hours > 0 else float("inf")
         return shares
 
+    def deadline(self, budget: Budget) -> float | None:
+        """Unix seconds at which the first of the limits will be reached at the present price; None for never."""
+        times = []
+        spent = self.now().usd
+        if budget.usd is not None and spent is not None and self._price:
+            times.append(self._clock() + max(0.0, budget.usd - spent) / self._price * 3600)
+        if budget.deadline_hours is not None:
+            times.append(self._first + budget.deadline_hours * 3600)
+        return min(times, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a finished step took. `busy`, `loading` (weights, until its first progress) and `waiting` (for its process)
+    are seconds; tokens are those read, written and trained on; `planned` is the busy time foreseen for it by the
+    machine's limits, by which it is compared with other amounts of work; None where nothing was foreseen."""
+
+    busy: float
+    loading: float = 0.0
+    waiting: float = 0.0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    trained: int = 0
+    usd: float | None = None
+    planned: float | None = None
+    precision: str = ""
+
+    @property
+    def seconds(self) -> float:
+        return self.busy + self.loading
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Seconds a step will take, and whether such a step was measured on this machine (else: limits × efficiency)."""
+
+    seconds: float
+    measured: bool
+    busy: float = 0.0
+
 
 class Rates:
-    """Seconds that steps took in earlier runs beside this one, for forecasts. A damaged file counts as none."""
+    """What steps took beside this run and in it, by hardware, model and kind of step. A damaged file counts as none."""
 
     def __init__(self, runs: Path, hardware: str, model: str, recipe: str) -> None:
         self._path, self._label = runs / RATES, (hardware, model, recipe)
 
-    def forecast(self, step: str) -> float | None:
-        """Seconds the same step of the same recipe last took on such a machine; None when it never ran there."""
-        entry = self._read().get(self._name(step))
-        return float(entry["seconds"]) if isinstance(entry, dict) and "seconds" in entry else None
+    def forecast(self, step: str, planned: float | None = None, precision: str = "") -> Forecast | None:
+        """Time of a step by what was measured: the same step of the same recipe, else the newest step of its kind at
+        its precision. With `planned` (busy seconds by the machine's limits) it is scaled by the amount of work."""
+        entries = self._read()
+        same = entries.get(self._name(step))
+        if same is not None:
+            scale = planned / same["planned"] if planned and same.get("planned") else 1.0
+            busy = (same["seconds"] - same.get("loading", 0.0)) * scale
+            return Forecast(busy + same.get("loading", 0.0), True, busy)
+        alike = self._alike(entries, kind_of(step), precision)
+        if alike is None or planned is None:
+            return None
+        busy = alike["busy"] * planned / alike["planned"]
+        return Forecast(busy + alike["loading"], True, busy)
 
-    def record(self, step: str, seconds: float, tokens: int | None) -> None:
+    def record(self, step: str, account: Account) -> None:
         rates = self._read()
-        rates[self._name(step)] = {"seconds": round(seconds, 2), "tokens": tokens}
-        write_atomic(self._path, canonical(rates) + b"\n")
+        name = self._name(step)
+        rates.pop(name, None)  # newest last
+        rates[name] = {
+            "seconds": round(account.seconds, 3),
+            "kind": kind_of(step),
+            **{k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(account).items()},
+        }
+        write_atomic(self._path, json.dumps(rates, separators=(",", ":"), ensure_ascii=False).encode() + b"\n")
+
+    def _alike(self, entries: dict[str, Any], kind: str, precision: str) -> dict[str, Any] | None:
+        start = " | ".join(self._label[:2]) + " | "
+        found = [
+            e
+            for name, e in entries.items()
+            if name.startswith(start) and e.get("kind") == kind and e.get("precision") == precision and e.get("planned")
+        ]
+        return found[-1] if found else None
 
     def _name(self, step: str) -> str:
         return " | ".join((*self._label, step))
 
-    def _read(self) -> dict[str, object]:
+    def _read(self) -> dict[str, Any]:
         try:
             raw = json.loads(self._path.read_bytes())
         except (OSError, ValueError):
             return {}
-        return raw if isinstance(raw, dict) else {}
+        if not isinstance(raw, dict):
+            return {}
+        return {name: e for name, e in raw.items() if isinstance(e, dict) and _is_time(e.get("seconds"))}
+
+    @staticmethod
+    def labels(runs: Path, model: str) -> list[str]:
+        """The machines on which steps of a model were measured, newest last."""
+        rates = Rates(runs, "", model, "")._read()
+        split = [name.split(" | ") for name in rates]
+        return list(dict.fromkeys(parts[0] for parts in split if len(parts) == 4 and parts[1] == model))
+
+
+def kind_of(step: str) -> str:
+    """`sft` for `stage-1/sft`; what stage 0 does is a kind of its own."""
+    return "base" if step == "stage-0/evaluate" else step.rpartition("/")[2]
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")

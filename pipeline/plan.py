@@ -25,6 +25,11 @@ STAGE_STEPS = (
 )  # fmt: skip
 """Every stage from 1 on, in order. Stage 0 only evaluates the base model; the last stage is merged as well."""
 
+OPTIONAL_INPUTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"filter": ("safety",), "gate": ("reference", "alt_base")}
+)
+"""Kinds that a step reads where the plan has them: of its own stage, else of stage 0."""
+
 REGISTRY = "pipeline.steps:STEPS"
 
 
@@ -51,33 +56,67 @@ def build(recipe: Recipe, attempts: Mapping[int, int] = MappingProxyType({})) ->
     """Baseline first, then every stage of the recipe. `attempts` says which try at a stage's gate this is: from the
     second on the base is measured on the fresh block first.
 
-    Raises UsageError for a stage that is not declared, a family that no stage has, or more held-out items or attempts
-    than are frozen.
+    Further models take part where the recipe names them: a guard judges between revise and critique, a reference and
+    an alternative base are measured wherever the base is.
+
+    Raises UsageError for a stage that is not declared, a family that no stage has, more held-out items or attempts
+    than are frozen, or a further model that is plainly not here.
     """
     from pipeline.evals.items import ItemsError, frozen_set
     from pipeline.stages import registry
 
-    steps = [PlannedStep(0, "evaluate")]
+    _require_further(recipe)
+    beside = [kind for kind in ("reference", "alt_base") if getattr(recipe.evaluation, kind)]
+    steps = [PlannedStep(0, kind) for kind in ("evaluate", *beside)]
     for stage in recipe.stages:
         try:
             registry.stage(stage)
         except LookupError as error:
             raise UsageError(f"recipe {recipe.name!r}, field stages: {error.args[0]}. Correct the list.") from None
+        number = attempts.get(stage, 1)
         try:
-            frozen_set(recipe, stage, attempts.get(stage, 1) - 1)
+            frozen_set(recipe, stage, number - 1)
         except ItemsError as error:
-            raise UsageError(f"recipe {recipe.name!r}: {error}.") from None
-        fresh = ["baseline"] if attempts.get(stage, 1) > 1 else []
-        kinds = STAGE_STEPS if stage != recipe.stages[-1] or recipe.train.merge_last else STAGE_STEPS[:-1]
+            which = f", attempt {number} at the gate of stage {stage}" if number > 1 else ""
+            raise UsageError(f"recipe {recipe.name!r}{which}: {error}.") from None
+        fresh = ["baseline", *beside] if attempts.get(stage, 1) > 1 else []
+        kinds: tuple[str, ...] = (
+            STAGE_STEPS if stage != recipe.stages[-1] or recipe.train.merge_last else STAGE_STEPS[:-1]
+        )
+        if recipe.data.safety:
+            place = kinds.index("revise") + 1
+            kinds = (*kinds[:place], "safety", *kinds[place:])
         steps += [PlannedStep(stage, kind) for kind in (*fresh, *kinds)]
     return tuple(steps)
 
 
-def inputs_of(planned: PlannedStep, step: Step, chain: tuple[int, ...], attempts: Mapping[int, int]) -> tuple[str, ...]:
-    """The steps whose outputs a step reads; for the gate of a later attempt, the base on its fresh block as well."""
+def inputs_of(
+    planned: PlannedStep,
+    step: Step,
+    chain: tuple[int, ...],
+    attempts: Mapping[int, int],
+    plan: Sequence[PlannedStep] = (),
+) -> tuple[str, ...]:
+    """The steps whose outputs a step reads; in a later attempt at a gate, the base on its fresh block as well; and
+    those of `OPTIONAL_INPUTS` that `plan` has."""
     named = step.inputs(planned.stage, earlier_stages(chain, planned.stage))
-    fresh = attempts.get(planned.stage, 1) > 1 and planned.kind == "gate"
-    return (*named, f"stage-{planned.stage}/baseline") if fresh else named
+    if attempts.get(planned.stage, 1) > 1 and planned.kind in ("evaluate", "gate"):
+        named = (*named, f"stage-{planned.stage}/baseline")
+    for kind in OPTIONAL_INPUTS.get(planned.kind, ()):
+        stages = {p.stage for p in plan if p.kind == kind} & {0, planned.stage}
+        named = (*named, f"stage-{max(stages)}/{kind}") if stages else named
+    return named
+
+
+def _require_further(recipe: Recipe) -> None:
+    from pipeline.models.errors import ModelError
+    from pipeline.models.resolve import require
+
+    for field, model in recipe.further_models.items():
+        try:
+            require(model)
+        except ModelError as error:
+            raise UsageError(f"recipe {recipe.name!r}, field {field}: {error}.") from None
 
 
 def check(
@@ -92,7 +131,7 @@ def check(
     for planned in plan:
         if planned.kind not in steps:
             raise UsageError(f"{planned.name}: no step of that name is registered. Registered: {', '.join(steps)}.")
-        for needed in inputs_of(planned, steps[planned.kind], chain, attempts):
+        for needed in inputs_of(planned, steps[planned.kind], chain, attempts, plan):
             if needed not in seen:
                 raise UsageError(f"{planned.name} reads {needed}, which does not come before it in the plan.")
         seen.add(planned.name)
@@ -117,15 +156,16 @@ def material(
     """
     body = recipe.model_dump(mode="json")
     extra = {name: value for name, value in step.extra.items() if name != "files"}
+    further = {f: weights_fingerprint(m.id) for f, m in recipe.further_models.items() if f in step.reads}
     return {
         "step": step.name,
         "stage": planned.stage,
         "version": step.version,
         "modules": {name: module_digest(name) for name in step.modules},
-        "recipe": {path: _field(body, path, planned.name) for path in step.reads},
+        "recipe": {path: _field(body, path, planned.name) for path in (*step.reads, *step.reads_if(recipe))},
         "inputs": dict(inputs),
         "attempts": {str(stage): number for stage, number in sorted(attempts.items()) if number > 1},
-        "engine": dict(engine) if step.holds_model else None,
+        "engine": {**engine, **({"further": further} if further else {})} if step.holds_model else None,
         "seed": recipe.seed,
         "extra": extra,
         "files": {name: file_digest(name) for name in step.extra.get("files", ())},

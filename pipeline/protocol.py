@@ -50,7 +50,7 @@ EVENT_FIELDS: Mapping[str, tuple[str, ...]] = {
     "run_finished": ("state", "exit_code", "reason"),
     "step_started": ("step", "key", "attempt", "forecast_s"),
     "step_finished": ("step", "state", "seconds", "tokens", "usd"),
-    "progress": ("step", "done", "total", "unit", "rate", "eta_s"),
+    "progress": ("step", "done", "total", "unit", "rate", "eta_s", "share", "run_eta_s"),
     "metric": ("step", "name", "value", "x"),
     "gate": ("stage", "name", "attempt", "verdict", "rate", "low", "high", "threshold", "p", "n", "reason", "rates"),
     "artifact": ("path", "size", "sha256"),
@@ -59,7 +59,8 @@ EVENT_FIELDS: Mapping[str, tuple[str, ...]] = {
 }
 """Fields of each event kind beyond `v seq t kind`. `step` is always `stage-N/name`. Readers ignore unknown kinds and
 fields. `run_started.steps` lists the planned steps in order; `step_finished.state` is done | reused | skipped | failed;
-`gate.rates` has the shape of `Rate.as_dict` per condition; an unknown number is null, never 0."""
+`progress.share` is that of the step's work (not of its units), `eta_s` and `run_eta_s` the seconds left of the step and
+of the run; `gate.rates` has the shape of `Rate.as_dict` per condition; an unknown number is null, never 0."""
 
 DURABLE_KINDS = frozenset({"run_started", "run_finished", "gate", "artifact", "step_finished"})
 """Kinds after which the writer fsyncs."""

@@ -68,6 +68,35 @@ class Model(_Section):
     revision: str | None = None  # hub ids only: a pinned commit
 
 
+LLAMA_GUARD_CATEGORIES = (
+    "S1: Violent Crimes.", "S2: Non-Violent Crimes.", "S3: Sex Crimes.", "S4: Child Exploitation.", "S5: Defamation.",
+    "S6: Specialized Advice.", "S7: Privacy.", "S8: Intellectual Property.", "S9: Indiscriminate Weapons.",
+    "S10: Hate.", "S11: Self-Harm.", "S12: Sexual Content.", "S13: Elections.", "S14: Code Interpreter Abuse.",
+)  # fmt: skip
+"""What Llama Guard 3 was trained to tell apart, in its own words."""
+Policy = Annotated[str, Field(pattern=r"^[A-Z]\d{1,2}: \S[^<>]*$")]
+
+
+def _different_codes(lines: tuple[str, ...]) -> tuple[str, ...]:
+    _different(tuple(line.partition(":")[0] for line in lines))
+    return lines
+
+
+class Safety(_Section):
+    """A model of the Llama Guard family (arXiv 2312.06674) that judges what was generated, before it is trained on."""
+
+    model: str  # an id as in `model.id`
+    revision: str | None = None
+    categories: Annotated[tuple[Policy, ...], Field(min_length=1), AfterValidator(_different_codes)] = (
+        LLAMA_GUARD_CATEGORIES  # "CODE: what is unsafe"
+    )
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.5  # p(unsafe), of both labels, from which a text is unsafe
+
+    @property
+    def guard(self) -> Model:
+        return Model(id=self.model, revision=self.revision)
+
+
 class PrecisionPlan(_Section):
     """Precision of each kind of work."""
 
@@ -101,6 +130,7 @@ class Data(_Section):
     max_shortcut: Share = 0.95  # most pairs that "the shorter one" or "not the refusal" may decide
     revision_rounds: Rounds | dict[int, Rounds] | None = None  # of every stage, or by stage; None = the stage's own
     rehearsal: Rate | None = None  # share of earlier stages' rows in the training data; None = the stage's own
+    safety: Safety | None = None  # None = nothing is judged for safety
     retries: Annotated[tuple[tuple[str, ...], ...], Field(max_length=2)] = (
         ("data.answer_temperature=0.5",),
         ("data.answer_temperature=0.3", "data.instruction_temperature=0.7"),
@@ -206,6 +236,8 @@ class Evaluation(_Section):
     curtail: bool = False
     aa_items: Count = 50
     train_despite_no_headroom: bool = False
+    reference: Model | None = None  # measured beside the base, deciding nothing; an instruct model may stand here
+    alt_base: Model | None = None  # another base model, likewise
 
 
 class Hardware(_Section):
@@ -225,6 +257,7 @@ class Runtime(_Section):
     """What cannot change a result."""
 
     generate_tokens: Annotated[int, Field(ge=64)] = 8192  # tokens in one planned batch
+    reuse: bool = True  # take over steps that a run beside this one has finished under the same key
 
 
 class Recipe(_Section):
@@ -240,6 +273,17 @@ class Recipe(_Section):
     hardware: Hardware = Hardware()
     budget: Budget = Budget()
     runtime: Runtime = Runtime()
+
+    @property
+    def further_models(self) -> dict[str, Model]:
+        """Models beside the one that is trained, by the field that names them."""
+        guard = self.data.safety.guard if self.data.safety else None
+        found = {
+            "data.safety": guard,
+            "evaluation.reference": self.evaluation.reference,
+            "evaluation.alt_base": self.evaluation.alt_base,
+        }
+        return {field: model for field, model in found.items() if model is not None}
 
     def digest(self) -> str:
         """sha256 over everything that may change a result."""

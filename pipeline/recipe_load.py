@@ -115,10 +115,11 @@ def _parse(path: Path) -> tuple[dict[str, Any], dict[Path_, Origin]]:
         raise RecipeError(f"{path}: not valid YAML: {error}. Save it as plain UTF-8 text.") from None
     if not isinstance(node, yaml.MappingNode) or not isinstance(body, dict):
         raise RecipeError(f"{path}, line 1: a recipe is a mapping of fields, such as `name: mine`.")
-    origins: dict[Path_, Origin] = {}
-    for where, line in _lines(node, str(path)):
-        origins[where] = Origin(str(path), line)
-    return body, origins
+    try:
+        found = list(_lines(node, str(path)))
+    except RecursionError:
+        raise RecipeError(f"{path}: its fields are nested without end. Remove the alias that holds itself.") from None
+    return body, {where: Origin(str(path), line) for where, line in found}
 
 
 def _lines(node: yaml.Node, source: str, prefix: Path_ = ()) -> Iterator[tuple[Path_, int]]:

@@ -33,6 +33,14 @@ def write_run(root: Path, record: Mapping[str, Any]) -> None:
     artifacts.write_atomic(RunPaths(root).run_json, text.encode() + b"\n")
 
 
+def note_overrides(root: Path, overrides: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Say in `run.json` which gates were passed over; returns what was said."""
+    record = read_run(root) or {}
+    if record.get("overrides", []) != overrides:
+        write_run(root, {**record, "overrides": overrides})
+    return overrides
+
+
 def check_owner(root: Path, record: Mapping[str, Any], recipe: Recipe, supersede: bool) -> None:
     """Raises UsageError when the directory holds the run of another recipe, naming both and what differs."""
     ours, theirs = recipe.digest(), record["recipe_sha256"]

@@ -6,21 +6,21 @@ It never imports torch: every step runs in a process of its own (`worker`), watc
 from __future__ import annotations
 
 import errno
-import os
 import shutil
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline import artifacts, attempts, environment, ledger, plan, retries, rundir
+from pipeline import artifacts, attempts, environment, ledger, plan, retries, reuse, rundir
 from pipeline.errors import DataQualityError, DiskFullError, PipelineError
+from pipeline.eta import Eta
 from pipeline.events import EventWriter, iso
+from pipeline.forecast.outlook import Outlook
 from pipeline.gating import GateResult, read_gate
 from pipeline.locks import RunLock
 from pipeline.models.resolve import converted
-from pipeline.processes import PRELOAD, Launcher, measure_threads
+from pipeline.options import Options as Options
+from pipeline.processes import Launcher, measure_threads
 from pipeline.protocol import EXIT_FAILED, EXIT_GATE, EXIT_OK, RunPaths, RunState, read_events
 from pipeline.recipe import Recipe
 from pipeline.steps.base import Step, earlier_stages
@@ -42,34 +42,6 @@ class DataBreach(StepFailed):
 
 class _Stop(Exception):
     """The run ends here, resumable."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """Everything a run depends on. `report` renders the run directory at the end; `say` narrates a line for people.
-
-    `registry` is `module:attribute` of the steps, `steps` the plan (None: the recipe's). `preload` and `prepare` name
-    the modules that hold torch. `clock` gives unix seconds.
-    """
-
-    recipe: Recipe
-    run_dir: Path
-    run_id: str
-    until: str | None = None
-    force: tuple[str, ...] = ()
-    supersede: bool = False
-    explain: bool = False
-    override_gate: str | None = None  # why a gate that does not advance is passed over; None: it ends the run
-    overlays: tuple[str, ...] = ()
-    registry: str = plan.REGISTRY
-    steps: tuple[plan.PlannedStep, ...] | None = None
-    preload: tuple[str, ...] = PRELOAD
-    prepare: str = "pipeline.preload"
-    report: Callable[[Path], object] | None = None
-    say: Callable[[str], None] = print
-    clock: Callable[[], float] = time.time
-    env: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    heartbeat_s: float = 10.0
 
 
 def run(options: Options) -> int:
@@ -131,6 +103,7 @@ class Runner:
         self.worked = False
         self.ended_at: str | None = None
         self._warned: set[str] = set()
+        self.last: tuple[Outcome, float]  # of the last attempt, and the seconds of those before it
 
     def run(self) -> int:
         """Everything between the lock and its release. Always tries to leave a `run_finished`."""
@@ -153,7 +126,8 @@ class Runner:
 
     def _run_to_an_end(self) -> tuple[RunState, int, str]:
         try:
-            self.launcher.warm_up()
+            if self.record is None:
+                self.launcher.warm_up()  # there is work to do: torch's imports may as well begin
             self._begin()
             for stage in dict.fromkeys(p.stage for p in self.plan):
                 if not self._stage(stage):
@@ -205,7 +179,9 @@ class Runner:
     def _may_go_on(self, gate: GateResult) -> bool:
         """Whether the chain goes on behind a gate: by its verdict, or because somebody said so, and then for all to
         see."""
+        others = [o for o in self.overrides if o["stage"] != gate.stage]
         if gate.verdict.advances:
+            self.overrides = rundir.note_overrides(self.options.run_dir, others)
             return True
         why = self.options.override_gate
         if why is None and self.recipe.evaluation.on_fail == "continue":
@@ -213,10 +189,7 @@ class Runner:
         if why is None:
             return False
         entry = {"stage": gate.stage, "verdict": gate.verdict.value, "reason": why}
-        if entry not in self.overrides:
-            self.overrides.append(entry)
-            record = rundir.read_run(self.options.run_dir)
-            rundir.write_run(self.options.run_dir, {**(record or {}), "overrides": self.overrides})
+        self.overrides = rundir.note_overrides(self.options.run_dir, [*others, entry])
         text = f"stage {gate.stage}: {gate.verdict}, passed over: {why}"
         self._warn("gate-overridden", text, "the run still ends with 5")
         return True
@@ -231,19 +204,15 @@ class Runner:
             self.recipe, self.hardware["device"], self.hardware["threads"], self.versions, self.hardware["gpu"]
         )
         label = self.hardware["gpu"] or f"{self.hardware['cpu']} × {self.hardware['threads']}"
-        self.rates = ledger.Rates(self.options.run_dir.parent, label, self.recipe.model.id, self.recipe.name)
+        rates = ledger.Rates(self.options.run_dir.parent, label, self.recipe.model.id, self.recipe.name)
+        self.outlook = Outlook(self.recipe, self.plan, self.hardware, rates, self._is_done)
         digest = self.recipe.digest()
         if self.record is None or self.record["recipe_sha256"] != digest:
             self._write_record(digest)
         self.events.emit(
-            "run_started",
-            run_id=self.run_id,
-            recipe=self.recipe.name,
-            recipe_sha256=digest,
-            hardware=self.hardware,
-            resumed=self.past.sessions > 0,
-            steps=[p.name for p in self.plan],
-        )
+            "run_started", run_id=self.run_id, recipe=self.recipe.name, recipe_sha256=digest, hardware=self.hardware,
+            resumed=self.past.sessions > 0, steps=[p.name for p in self.plan],
+        )  # fmt: skip
         self._announce(self.paths.run_json)
         self._warnings()
 
@@ -284,12 +253,12 @@ class Runner:
 
     def _step(self, planned: plan.PlannedStep, recipe: Recipe) -> None:
         step, out = self.steps[planned.kind], self.paths.step(planned.name)
-        named = plan.inputs_of(planned, step, self.recipe.stages, self.tries)
+        named = plan.inputs_of(planned, step, self.recipe.stages, self.tries, self.plan)
         inputs = {name: self.outputs[name] for name in named}
         material = plan.material(planned, step, recipe, self.engine, inputs, self._tries_of(planned, step))
         key = plan.key_of(material)
         forced = planned.name in self.options.force
-        reused = not forced and artifacts.is_done(out, key)
+        reused = not forced and (artifacts.is_done(out, key) or self._adopted(planned.name, key))
         if not reused:
             self.worked = True
             if self.options.explain:
@@ -300,6 +269,20 @@ class Runner:
             self._gate(planned.stage, reused)
         elif planned.kind == "merge":
             self._clear_scratch(planned.stage)
+
+    def _adopted(self, name: str, key: str) -> bool:
+        """Whether another run's result of this very step was taken over."""
+        out = self.paths.step(name)
+        if not self.recipe.runtime.reuse or (out.exists() and any(out.iterdir())):
+            return False
+        found = reuse.adopt(self.options.run_dir.parent, key, out)
+        if found is not None:
+            saved = "" if found.usd is None else f", ${found.usd:.2f} saved"
+            self.options.say(f"{name}: taken over from {found.run} ({found.seconds:.1f} s{saved})")
+        return found is not None
+
+    def _is_done(self, name: str) -> bool:
+        return artifacts.read_done(self.paths.step(name)) is not None
 
     def _clear_scratch(self, stage: int) -> None:
         """Merged weights are needed by the next stage only; at most one set of them lies on the disk between stages."""
@@ -320,6 +303,7 @@ class Runner:
         for text in rundir.ready(self.options.run_dir, planned.name, key):
             self._warn("superseded", text, "none needed")
         crashes = limits = 0
+        self.launcher.warm_up()  # not before: a finished run is looked through without importing torch
         while True:
             outcome = self._attempt(planned, step, recipe, key, material, inputs)
             if outcome.state == "done":
@@ -342,7 +326,9 @@ class Runner:
     ) -> Outcome:  # fmt: skip
         name = planned.name
         attempt = self.past.attempts[name, key] = self.past.attempts.get((name, key), 0) + 1
-        self.events.emit("step_started", step=name, key=key, attempt=attempt, forecast_s=self.rates.forecast(name))
+        forecast, prior = self.outlook.step(name), self.past.seconds.get((name, key), 0.0)
+        seconds = round(forecast.seconds, 2) if forecast else None
+        self.events.emit("step_started", step=name, key=key, attempt=attempt, forecast_s=seconds)
         self.options.say(f"{name}: attempt {attempt}" if attempt > 1 else name)
         facts = {"run_id": self.run_id, "recipe_sha256": self.recipe.digest(), "versions": self.versions}
         job = Job(
@@ -359,15 +345,19 @@ class Runner:
             attempt=attempt,
             threads=self.hardware["threads"],
             price_per_hour=self.hardware["price_per_hour"],
-            prior_seconds=self.past.seconds.get((name, key), 0.0),
+            prior_seconds=prior,
+            deadline=self.meter.deadline(self.recipe.budget),
             heartbeat_s=self.options.heartbeat_s,
             prepare=self.options.prepare,
             facts={**facts, "git": self.git, "hardware": self.hardware, "overrides": self.overrides},
         )
         process, pipe = self.launcher.start(main, job, heavy=step.holds_model)
-        limits = Limits(step.time_limit_s, step.heartbeat_limit_s)
-        outcome = Watch(name, limits, self.events, self.control, self._on_tick).follow(process, pipe)
-        self.past.seconds[name, key] = self.past.seconds.get((name, key), 0.0) + outcome.seconds
+        measured = forecast.busy if forecast and forecast.measured else None
+        limits = Limits(step.time_limit_s, step.heartbeat_limit_s, measured)
+        eta = Eta(forecast.busy if forecast else None, self.outlook.later(name))
+        outcome = Watch(name, limits, self.events, self.control, self._on_tick, eta=eta).follow(process, pipe)
+        self.past.seconds[name, key] = prior + outcome.seconds
+        self.last = (outcome, prior)
         return outcome
 
     def _why(self, outcome: Outcome, step: str) -> str:
@@ -389,7 +379,8 @@ class Runner:
         seconds, tokens = float(manifest["seconds"]), manifest["tokens"]
         self._finished(planned.name, "reused" if reused else "done", seconds, tokens, manifest["cost_usd"])
         if not reused:
-            self.rates.record(planned.name, seconds, tokens)
+            reuse.remember(self.options.run_dir.parent, done.key, self.options.run_dir, planned.name)
+            self.outlook.record(planned.name, manifest, *self.last)
 
     def _finished(self, step: str, state: str, seconds: float, tokens: int | None, usd: float | None = None) -> None:
         price = self.hardware["price_per_hour"]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from pipeline.eta import Eta
 from pipeline.events import EventWriter
 from pipeline.processes import Process
 
@@ -21,6 +22,8 @@ TICK_S = 0.25
 START_S = 60.0  # for the interpreter and its imports, before the first sign of life is due
 STOP_GRACE_S = 50.0
 DUMP_S = 1.0
+SLOW_SHARE = 0.2
+SLOW_S = 300.0
 
 
 class Aborted(BaseException):
@@ -29,21 +32,28 @@ class Aborted(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an attempt ended. `state`: done | stopped | failed | crashed (no result; killed by a signal) | limit."""
+    """How an attempt ended. `state`: done | stopped | failed | crashed (no result; killed by a signal) | limit.
+    `until_work` are the seconds before its first progress: the process was started, weights were read."""
 
     state: str
     seconds: float
     tokens: int | None
     text: str = ""
     error: str = ""
+    until_work: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds an attempt may take, and seconds it may give no sign of progress."""
+    """Seconds an attempt may take, and seconds it may give no sign of progress. `expected_s`: what the work of the step
+    takes as measured on this machine before (None: never measured); under `slow_share` of that rate over `slow_s`
+    seconds an attempt counts as stuck."""
 
     total_s: float
     heartbeat_s: float
+    expected_s: float | None = None
+    slow_share: float = SLOW_SHARE
+    slow_s: float = SLOW_S
 
 
 class Control:
@@ -75,21 +85,18 @@ class Control:
 
 
 class Pace:
-    """Rate and time left of a step, from the progress seen in this attempt (work of earlier attempts is not rate)."""
+    """Units a second of a step, from the progress seen in this attempt (work of earlier attempts is not rate)."""
 
     def __init__(self) -> None:
         self._first: tuple[float, int] | None = None
 
-    def update(self, now: float, done: int, total: int) -> tuple[float | None, float | None]:
-        """(units a second, seconds left); None until there is something to divide."""
-        if self._first is None:
+    def update(self, now: float, done: int) -> float | None:
+        """None until there is something to divide, and again where a step begins to count anew."""
+        if self._first is None or done < self._first[1]:
             self._first = (now, done)
-            return None, None
+            return None
         elapsed, units = now - self._first[0], done - self._first[1]
-        if elapsed <= 0 or units <= 0:
-            return None, None
-        rate = units / elapsed
-        return round(rate, 4), round((total - done) / rate, 1)
+        return round(units / elapsed, 4) if elapsed > 0 and units > 0 else None
 
 
 class Watch:
@@ -103,8 +110,10 @@ class Watch:
         control: Control,
         on_tick: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
+        eta: Eta | None = None,
     ) -> None:
         self._step, self._limits, self._events = step, limits, events
+        self._eta = eta if eta is not None else Eta()
         self._control, self._on_tick, self._clock = control, on_tick, clock
         self._start = clock()
         self._alive = self._start + START_S
@@ -150,8 +159,7 @@ class Watch:
         if kind == "result":
             return self._outcome(fields["state"], fields["tokens"], fields.get("text", ""), fields.get("error", ""))
         if kind == "progress":
-            rate, eta = self._pace.update(self._alive, fields["done"], fields["total"])
-            self._events.progress(self._step, **fields, rate=rate, eta_s=eta)
+            self._progress(**fields)
         elif kind == "heartbeat":
             self._tokens = fields.pop("tokens")
             self._events.emit("heartbeat", step=self._step, **fields)
@@ -160,6 +168,15 @@ class Watch:
         else:
             self._events.emit("warning", **fields)
         return None
+
+    def _progress(self, done: int, total: int, unit: str, share: float | None = None) -> None:
+        """`share` is that of the work; without one the units are taken for it."""
+        share = share if share is not None else done / total if total else 0.0
+        eta, rate = self._eta.update(self._alive, share), self._pace.update(self._alive, done)
+        self._events.progress(
+            self._step, done=done, total=total, unit=unit, rate=rate, eta_s=eta, share=round(share, 4),
+            run_eta_s=self._eta.of_run(eta),
+        )  # fmt: skip
 
     def _breach(self, process: Process) -> Outcome | None:
         """Pass on a stop; end a child that is over its limits or deaf to the stop."""
@@ -173,14 +190,24 @@ class Watch:
                 return self._outcome("stopped", self._tokens)
             return None
         silent = self._idle + now - self._alive
+        slow = self._slow(now)
         if now - self._start > self._limits.total_s:
             text = f"{self._step} ran longer than its limit of {self._limits.total_s:.0f} s"
         elif silent > self._limits.heartbeat_s:
             text = f"{self._step} gave no sign of progress for {silent:.0f} s (limit {self._limits.heartbeat_s:.0f} s)"
+        elif slow is not None:
+            text = f"{self._step} reached {slow:.0%} of its measured rate over {self._limits.slow_s:.0f} s"
         else:
             return None
         self._kill(process)
         return self._outcome("limit", self._tokens, text)
+
+    def _slow(self, now: float) -> float | None:
+        """The share of the measured rate that was reached, where it is too low; None without a measured one."""
+        limits = self._limits
+        if limits.expected_s is None:
+            return None
+        return self._eta.slow(now, limits.expected_s, limits.slow_s, limits.slow_share)
 
     def _kill(self, process: Process) -> None:
         """A stack dump into the step's log, then the end."""
@@ -200,4 +227,6 @@ class Watch:
         return self._outcome("crashed", self._tokens, f"the process of {self._step} {cause} before it finished")
 
     def _outcome(self, state: str, tokens: int | None, text: str = "", error: str = "") -> Outcome:
-        return Outcome(state, self._clock() - self._start, tokens, text, error)
+        began = self._eta.began
+        until_work = None if began is None else began - self._start
+        return Outcome(state, self._clock() - self._start, tokens, text, error, until_work)

@@ -40,7 +40,8 @@ class Job:
     """One attempt at one step; it crosses the process boundary, so everything in it can be pickled.
 
     `facts` go into the manifest as they are; `prepare` names the module whose `prepare(threads, seed)` readies torch
-    for steps that hold a model ("" for none). `prior_seconds` were spent on earlier attempts at the same key.
+    for steps that hold a model ("" for none). `prior_seconds` were spent on earlier attempts at the same key;
+    `deadline` (unix seconds) is when the run will be stopped, None for never.
     """
 
     recipe: Recipe
@@ -56,6 +57,7 @@ class Job:
     threads: int | None
     price_per_hour: float | None
     prior_seconds: float = 0.0
+    deadline: float | None = None
     heartbeat_s: float = 10.0
     prepare: str = "pipeline.preload"
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -76,14 +78,15 @@ class PipeReporter:
         self._pipe, self._clock, self._lock = pipe, clock, threading.Lock()
         self._stop = False
         self._tokens: int | None = None
+        self.tokens_read = 0
         self._active = clock()
         self._sent = float("-inf")
         self._pending: dict[str, Any] | None = None
         self._infinite: set[str] = set()
         threading.Thread(target=self._beat, args=(heartbeat_s,), name="heartbeat", daemon=True).start()
 
-    def progress(self, done: int, total: int, unit: str) -> None:
-        message = {"kind": "progress", "done": done, "total": total, "unit": unit}
+    def progress(self, done: int, total: int, unit: str, share: float | None = None) -> None:
+        message = {"kind": "progress", "done": done, "total": total, "unit": unit, "share": share}
         self._active = now = self._clock()
         if done == total or now - self._sent >= SEND_INTERVAL_S:
             self._pending, self._sent = None, now
@@ -105,9 +108,10 @@ class PipeReporter:
         self._active = self._clock()
         self._send({"kind": "warning", "code": code, "text": text, "remedy": remedy})
 
-    def tokens(self, count: int) -> None:
+    def tokens(self, count: int, read: int = 0) -> None:
         self._active = self._clock()
         self._tokens = (self._tokens or 0) + count
+        self.tokens_read += read
 
     def stop_requested(self) -> bool:
         self._active = self._clock()
@@ -185,7 +189,8 @@ def main(job: Job, pipe: Connection) -> None:
 def run_step(job: Job, reporter: PipeReporter) -> None:
     """Run and publish. The result message goes out only after DONE is on the disk."""
     step = load_registry(job.registry)[job.kind]
-    context = StepContext(job.recipe, job.stage, job.step, job.key, job.run_dir, job.out, reporter, job.attempts)
+    names = (job.recipe, job.stage, job.step, job.key, job.run_dir, job.out)
+    context = StepContext(*names, reporter, job.attempts, job.deadline)
     if step.holds_model and job.prepare:
         importlib.import_module(job.prepare).prepare(job.threads, context.seed())
     started, start = time.time(), time.monotonic()
@@ -202,6 +207,7 @@ def run_step(job: Job, reporter: PipeReporter) -> None:
         "ended": iso(time.time()),
         "seconds": seconds,
         "tokens": reporter.token_count,
+        "tokens_read": reporter.tokens_read,
         "cost_usd": None if job.price_per_hour is None else seconds / 3600 * job.price_per_hour,
     }
     artifacts.publish(job.out, job.key, job.inputs, body)

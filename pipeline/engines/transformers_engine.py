@@ -183,7 +183,7 @@ class _Decoding:
 
     def _finished(self, i: int) -> FinishReason | None:
         request, ids, tokens = self.requests[i], self.written[i], self.engine.tokens
-        if ids[-1] == tokens.eos:
+        if tokens.is_end(ids[-1]):
             return "eos"
         if request.stops and find_stop(tokens.decode(ids[-_TAIL_TOKENS:]), request.stops):
             return "stop"

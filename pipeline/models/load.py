@@ -19,6 +19,7 @@ class Tokens:
     """A base model's tokenizer in completion mode.
 
     `eos` ends every trained response; `bos` opens every prompt where the model's own configuration asks for one.
+    `chat` is for a model that is only measured or asked for a verdict: it keeps its own format and all its `ends`.
     """
 
     raw: Any
@@ -26,6 +27,25 @@ class Tokens:
     bos: int | None
     pad: int
     forbidden: frozenset[int]
+    chat: bool = False
+    ends: frozenset[int] = frozenset()
+
+    def is_end(self, token: int) -> bool:
+        """Whether a generated token ends its text: `eos`, or one of a chat model's `ends`."""
+        return token == self.eos or token in self.ends
+
+    def framed(self, text: str, before: str, after: str) -> list[int]:
+        """Ids of plain text inside a chat model's own frame, whose special tokens are the only ones in it.
+
+        Raises:
+            MarkerError: the text contains a literal special token.
+            ModelError: this is a base model, which has no frame.
+        """
+        if not self.chat:
+            raise ModelError("a base model's prompt was to be framed by special tokens", "give it plain text")
+        self.encode(text)
+        ids: list[int] = self.raw(before + text + after, add_special_tokens=False)["input_ids"]
+        return ([self.bos] if self.bos is not None else []) + ids
 
     def encode(self, text: str) -> list[int]:
         """Ids of plain text, no special tokens added.
@@ -56,8 +76,11 @@ class Tokens:
 
 
 @functools.lru_cache(maxsize=2)
-def load_tokens(path: Path) -> Tokens:
-    """Load once per process (a 262 k vocabulary takes seconds; a fork server that has it hands it on)."""
+def load_tokens(path: Path, chat: bool = False) -> Tokens:
+    """Load once per process (a 262 k vocabulary takes seconds; a fork server that has it hands it on).
+
+    `chat` admits a model that ends its texts with a chat marker: a guard or a reference, never one that is trained.
+    """
     from transformers import AutoConfig, AutoTokenizer
 
     config = AutoConfig.from_pretrained(path)
@@ -67,15 +90,30 @@ def load_tokens(path: Path) -> Tokens:
     if eos is None:
         raise ModelError(f"{path} names no end-of-text id", "set eos_token_id in config.json")
     forbidden = guard.forbidden_ids(tokenizer)
-    if eos in forbidden or guard.looks_like_turn(str(tokenizer.convert_ids_to_tokens(eos))):
+    named = [str(tokenizer.convert_ids_to_tokens(eos)), str(tokenizer.eos_token)]  # some files disagree with others
+    marker = next((token for token in named if guard.looks_like_turn(token)), None)
+    if not chat and (eos in forbidden or marker):
         raise ModelError(
-            f"{path} ends its texts with the chat marker {tokenizer.convert_ids_to_tokens(eos)!r}",
+            f"{path} ends its texts with the chat marker {marker or named[0]!r}",
             "use the base model, not its instruct version",
         )
     adds = tokenizer("a")["input_ids"]
     bos = tokenizer.bos_token_id if adds and adds[0] == tokenizer.bos_token_id else None
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos
-    return Tokens(tokenizer, eos, bos, pad, forbidden)
+    if not chat:
+        return Tokens(tokenizer, eos, bos, pad, forbidden)
+    ends = _ends(path, config, tokenizer)
+    return Tokens(tokenizer, eos, bos, pad, (forbidden | ends) - {eos, bos}, chat=True, ends=ends)
+
+
+def _ends(path: Path, config: Any, tokenizer: Any) -> frozenset[int]:
+    """Every id that its own files say ends a chat model's text; they often disagree, and each is right."""
+    from transformers import GenerationConfig
+
+    named = [config.eos_token_id, tokenizer.eos_token_id]
+    with contextlib.suppress(OSError):  # not every model has the file
+        named.append(GenerationConfig.from_pretrained(path).eos_token_id)
+    return frozenset(i for some in named for i in (some if isinstance(some, list) else [some]) if i is not None)
 
 
 def load_model(path: Path, precision: Precision, device: str) -> Any:

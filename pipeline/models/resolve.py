@@ -71,6 +71,17 @@ def require(model: Model) -> None:
         _locate(model)
 
 
+def require_snapshot(model: Model) -> None:
+    """Raises ModelError when a hub model is not on this machine and may not be downloaded either."""
+    is_hub = model.id != "tiny" and not model.id.startswith(("pypi:", ".", "/", "~"))
+    if not is_hub or Path(model.id).is_dir() or os.environ.get("MAXCAI_ONLINE") == "1":
+        return
+    from huggingface_hub import try_to_load_from_cache
+
+    if not isinstance(try_to_load_from_cache(model.id, "config.json", revision=model.revision), str):
+        raise ModelError(f"the model {model.id} is not on this machine", "set MAXCAI_ONLINE=1 to download it")
+
+
 def _locate(model: Model) -> tuple[Path, str]:
     if model.id == "tiny":
         return TINY, "Apache-2.0"

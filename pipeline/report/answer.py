@@ -36,16 +36,15 @@ def answer(stage: int, decision: Decision | None) -> str:
 
 def _level(decision: Decision, tuned: Rate | None) -> str:
     wanted = percent(decision.threshold)
+    asked = f"{wanted} was asked" if decision.detail.get("level_decides", True) else f"{wanted} was hoped for"
     if tuned is None:
-        return f"The base model reaches {percent(decision.rate)} where {wanted} was asked; nothing was trained."
+        return f"The base model reaches {percent(decision.rate)} where {asked}; nothing was trained."
     if decision.low is None:
         counts = f"{tuned.successes} of the {tuned.trials} held-out instructions seen"
-        return (
-            f"The evaluation was stopped early, once it could no longer pass, with {counts} right; {wanted} was asked."
-        )
+        return f"The evaluation was stopped early, once it could no longer pass, with {counts} right; {asked}."
     shown = f"{percent(decision.rate)}, 95 % interval {interval(decision.low, decision.high)}"
     counts = f"{tuned.successes} of {tuned.trials} held-out instructions"
-    return f"After training, the model answers {counts} right and stops by itself ({shown}); {wanted} was asked."
+    return f"After training, the model answers {counts} right and stops by itself ({shown}); {asked}."
 
 
 def _start(base: Rate | None) -> str:
@@ -62,7 +61,10 @@ def _lift(decision: Decision, tuned: Rate | None, base: Rate | None) -> str:
     if tuned is None or base is None or not tests or decision.p is None:
         return ""
     test, alpha = tests[0], decision.detail.get("alpha", 0.01)
-    like = f"Scored alike (both cut), {test['successes_b']} became {test['successes_a']} of {test['n']}"
+    other, _, scoring = str(test["b"]).rpartition(" ")
+    alike = "Scored alike (both cut)" if scoring == "lenient" else "Scored alike (both as they stand)"
+    against = " against the stage before" if other == "previous" else ""
+    like = f"{alike}{against}, {test['successes_b']} became {test['successes_a']} of {test['n']}"
     size = f"{points(test['lift'])} points"
     if test.get("low") is not None and test.get("high") is not None:
         size += f", 95 % interval {points(test['low'])} to {points(test['high'])}"

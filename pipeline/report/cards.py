@@ -1,5 +1,5 @@
 """Data cards and model cards in Markdown, with the front matter that model hubs read. They state what the run's files
-say; the licence of the base model is for the person who publishes to look up."""
+say; whether the base model's licence allows what is planned is for the person who publishes to judge."""
 
 from __future__ import annotations
 
@@ -12,21 +12,36 @@ import yaml
 
 from pipeline import artifacts, records
 from pipeline.gates import Decision
+from pipeline.report import failing, rates
 from pipeline.report.answer import answer
+from pipeline.report.data_view import known_truth, pairs, spread, wrong
+from pipeline.report.overview import overrides, retries
 from pipeline.report.pages import markdown_environment
 from pipeline.report.reading import RunFiles
-from pipeline.report.sections import known_truth, pairs
-from pipeline.report.wording import Markdown, one_line
+from pipeline.report.sections import training
+from pipeline.report.wording import Markdown, one_line, percent
+
+DataKind = Literal["sft", "rehearsal", "pairs"]
+AdapterKind = Literal["sft", "dpo"]
 
 _KINDS: Mapping[str, tuple[type[records.Record], str, str]] = {
     "sft": (records.SftRow, "filter/sft.jsonl", "supervised examples: a prompt and the completion to learn"),
+    "rehearsal": (
+        records.SftRow,
+        "filter/rehearsal.jsonl",
+        "supervised examples of earlier stages, trained on again so that they are not forgotten",
+    ),
     "pairs": (records.Pair, "pairs/pairs.jsonl", "preferences: a prompt with a chosen and a rejected completion"),
 }
+_LICENCES: Mapping[str, str] = {"tiny": "Apache-2.0", "pypi:": "Gemma Terms of Use"}
+"""Of base models that this package can bring by itself, by id or kind of id; all others' are to be looked up where they
+come from."""
 
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
-    """What every card of a run repeats. None where the run does not say."""
+    """What every card of a run repeats. None where the run does not say. `chain`: the stages whose adapters lie under
+    this one's, in order."""
 
     run_id: str
     recipe: str
@@ -37,6 +52,12 @@ class CardFacts:
     seed: int | None
     code: str | None
     versions: Mapping[str, str]
+    chain: Sequence[int] = ()
+    overrides: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def licence(self) -> str | None:
+        return _LICENCES.get("pypi:" if self.base_model.startswith("pypi:") else self.base_model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +69,28 @@ class DataFile:
     sha256: str
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What the gate of a stage says of an adapter, and everything measured of it. `earlier`: its strict and lenient
+    counts on the sets of earlier stages."""
+
+    decision: Decision | None
+    measured: Mapping[str, rates.Measured | None]
+    earlier: Mapping[int, rates.Measured | None]
+    why: str
+
+
 def dataset_card(
     facts: CardFacts,
-    kind: Literal["sft", "pairs"],
+    kind: DataKind,
     file: DataFile,
     families: Mapping[str, int],
     filtering: str,
     quality: Mapping[str, Any],
+    changed: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Card of one data file. `families`: rows a family; `filtering`: the recipe's data.filter; `quality`: measured
-    facts (name -> value), shown as they are."""
+    facts (name -> value), shown as they are; `changed`: retries of the stage's data."""
     model, _, what = _KINDS[kind]
     front = {
         "pretty_name": f"{facts.run_id} stage {facts.stage} {kind}",
@@ -67,28 +100,32 @@ def dataset_card(
         "configs": [{"config_name": kind, "data_files": file.path}],
     }
     return _render("data_card.md.j2", front, facts=facts, kind=kind, what=what, file=file, families=families,
-                   filtering=filtering, quality=quality, fields=list(model.model_fields))  # fmt: skip
+                   filtering=filtering, quality=quality, fields=list(model.model_fields),
+                   changed=changed)  # fmt: skip
 
 
 def model_card(
     facts: CardFacts,
-    kind: Literal["sft", "dpo"],
+    kind: AdapterKind,
     adapter: Sequence[DataFile],
     settings: Mapping[str, Any],
-    data_rows: int | None,
-    decision: Decision | None,
+    trained: Mapping[str, Any],
+    data: Sequence[DataFile],
+    outcome: Outcome | None,
 ) -> str:
-    """Card of one adapter. `adapter`: its files (rows unused); `settings`: hyperparameters as trained; `decision`: the
-    gate's verdict on the stage's *final* adapter, None when no gate has judged this one."""
+    """Card of one adapter. `adapter`: its files (rows unused); `settings`: hyperparameters as trained; `trained`: what
+    the training noted of itself; `data`: the files it was trained on; `outcome`: the gate's on the stage's *final*
+    adapter, None for one that no gate judges."""
     front = {
         "base_model": facts.base_model,
         "library_name": "peft",
         "pipeline_tag": "text-generation",
         "tags": ["lora", "constitutional-ai", kind],
     }
+    decision = outcome.decision if outcome else None
     told = answer(facts.stage, decision) if decision else None
     return _render("model_card.md.j2", front, facts=facts, kind=kind, adapter=adapter, settings=settings,
-                   data_rows=data_rows, decision=decision, answer=told)  # fmt: skip
+                   trained=trained, data=data, outcome=outcome, answer=told)  # fmt: skip
 
 
 def write_cards(files: RunFiles) -> list[Path]:
@@ -97,7 +134,7 @@ def write_cards(files: RunFiles) -> list[Path]:
     for stage in files.stages():
         facts = card_facts(files, stage)
         cards = {
-            **{f"stage-{stage}-{k}-data.md": _data_card(files, facts, k) for k in ("sft", "pairs")},
+            **{f"stage-{stage}-{k}-data.md": _data_card(files, facts, k) for k in ("sft", "rehearsal", "pairs")},
             **{f"stage-{stage}-{k}-adapter.md": _adapter_card(files, facts, k) for k in ("sft", "dpo")},
         }
         for name, text in cards.items():
@@ -123,40 +160,82 @@ def card_facts(files: RunFiles, stage: int) -> CardFacts:
         seed=run.get("seed", recipe.get("seed")),
         code=f"{code}{' with uncommitted changes' if git.get('dirty') else ''}" if code else None,
         versions={str(k): str(v) for k, v in (run.get("versions") or {}).items()},
+        chain=[n for n in files.stages() if n < stage and _final_adapter(files, n) is not None],
+        overrides=overrides(files),
     )
 
 
-def _data_card(files: RunFiles, facts: CardFacts, kind: Literal["sft", "pairs"]) -> str | None:
+# --- data ------------------------------------------------------------------------------------------------------------
+
+
+def _data_card(files: RunFiles, facts: CardFacts, kind: DataKind) -> str | None:
     relative = f"stage-{facts.stage}/{_KINDS[kind][1]}"
-    if not files.has(relative):
+    file = _data_file(files, relative)
+    if file is None or (kind == "rehearsal" and not file.rows):
         return None
     families: dict[str, int] = {}
     for row in files.rows(relative):
         families[str(row.get("family"))] = families.get(str(row.get("family")), 0) + 1
-    file = DataFile(relative, sum(families.values()), artifacts.sha256_file(files.root / relative))
     recipe = (files.json("run.json") or {}).get("recipe") or {}
     filtering = str((recipe.get("data") or {}).get("filter") or "not recorded")
-    return dataset_card(
-        facts, kind, file, dict(sorted(families.items())), filtering, _quality(files, facts.stage, kind)
-    )
+    quality = _quality(files, facts.stage, kind)
+    changed = retries(files, facts.stage)
+    return dataset_card(facts, kind, file, dict(sorted(families.items())), filtering, quality, changed)
+
+
+def _data_file(files: RunFiles, relative: str) -> DataFile | None:
+    count = files.count(relative)
+    return None if count is None else DataFile(relative, count, artifacts.sha256_file(files.root / relative))
 
 
 def _quality(files: RunFiles, stage: int, kind: str) -> dict[str, Any]:
     if kind == "sft":
         kept = (known_truth(files, stage) or {}).get("kept")
-        return {"rows whose truth a program knows": kept["known"], "of these wrong": kept["wrong"]} if kept else {}
+        return _truth("rows", kept) if kept else {}
+    if kind == "rehearsal":
+        rows = list(files.rows(f"stage-{stage}/filter/rehearsal.jsonl"))
+        stages = sorted({str(row.get("stage")) for row in rows})
+        counts = {f"rows of stage {n}": sum(str(row.get("stage")) == n for row in rows) for n in stages}
+        return {**counts, **_truth("rows", wrong(row.get("known_right") for row in rows))}
     found = pairs(files, stage)
     if found is None:
         return {}
     return {
         **{f"source {source}": count for source, count in found["sources"]},
-        "mean tokens chosen": found["chosen_tokens"],
-        "mean tokens rejected": found["rejected_tokens"],
-        "chosen sides wrong, where a program knows": "{wrong} of {known}".format(**found["chosen_wrong"]),
+        **_lengths(files, stage),
+        **_truth("chosen sides", found["chosen_wrong"]),
+        **_truth("rejected sides", found["rejected_wrong"]),
     }
 
 
-def _adapter_card(files: RunFiles, facts: CardFacts, kind: Literal["sft", "dpo"]) -> str | None:
+def _lengths(files: RunFiles, stage: int) -> dict[str, str]:
+    """Quartiles of the tokens of either side."""
+    shown = {}
+    for side in ("chosen", "rejected"):
+        rows = files.rows(f"stage-{stage}/pairs/pairs.jsonl")
+        one = spread(side, (row.get(f"{side}_tokens") for row in rows))
+        if one is not None:
+            shown[f"tokens of the {side} side: quartiles"] = f"{one.first:g}, {one.median:g}, {one.third:g}"
+    return shown
+
+
+def _truth(what: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    told = f"{known['wrong']} ({percent(known['share'])})" if known["known"] else None
+    return {f"{what} whose truth a program knows": f"{known['known']} of {known['rows']}", f"{what} known wrong": told}
+
+
+# --- adapters --------------------------------------------------------------------------------------------------------
+
+
+def _final_adapter(files: RunFiles, stage: int) -> AdapterKind | None:
+    """The training step whose adapter a stage hands on; None where it trained nothing."""
+    for kind in ("dpo", "sft"):
+        if (files.root / f"stage-{stage}" / kind / "adapter").is_dir():
+            return "dpo" if kind == "dpo" else "sft"
+    return None
+
+
+def _adapter_card(files: RunFiles, facts: CardFacts, kind: AdapterKind) -> str | None:
     step = f"stage-{facts.stage}/{kind}"
     manifest = files.manifest(step)
     if manifest is None or not (files.root / step / "adapter").is_dir():
@@ -164,10 +243,27 @@ def _adapter_card(files: RunFiles, facts: CardFacts, kind: Literal["sft", "dpo"]
     listed = [row for row in manifest.get("outputs") or [] if str(row.get("path", "")).startswith("adapter/")]
     adapter = [DataFile(f"{step}/{row['path']}", 0, str(row.get("sha256"))) for row in listed]
     train = ((files.json("run.json") or {}).get("recipe") or {}).get("train") or {}
-    settings = {f"lora.{k}": v for k, v in (train.get("lora") or {}).items()} | (train.get(kind) or {})
-    rows = (manifest.get("summary") or {}).get("rows")
-    last = kind == "dpo" or not (files.root / f"stage-{facts.stage}" / "dpo" / "adapter").is_dir()
-    return model_card(facts, kind, adapter, settings, rows, files.gate(facts.stage) if last else None)
+    chosen = {f"lora.{k}": v for k, v in (train.get("lora") or {}).items()} | (train.get(kind) or {})
+    settings = {name: _setting(value) for name, value in chosen.items()}
+    trained = dict((training(files, facts.stage, kind) or {}).get("facts") or ())
+    names = ("filter/sft.jsonl", "filter/rehearsal.jsonl") if kind == "sft" else ("pairs/pairs.jsonl",)
+    data = [one for name in names if (one := _data_file(files, f"stage-{facts.stage}/{name}")) and one.rows]
+    outcome = _outcome(files, facts.stage) if _final_adapter(files, facts.stage) == kind else None
+    return model_card(facts, kind, adapter, settings, trained, data, outcome)
+
+
+def _setting(value: Any) -> Any:
+    """A recipe's value as a word; None is a choice there, not a gap."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else value
+
+
+def _outcome(files: RunFiles, stage: int) -> Outcome:
+    decision = files.gate(stage)
+    earlier = {n: rates.on_set(files, stage, n).get("tuned") for n in files.stages() if n < stage}
+    why = failing.why(decision, failing.families(files, stage, decision))
+    return Outcome(decision, rates.conditions(files, stage, decision), earlier, why)
 
 
 def _render(template: str, front: Mapping[str, Any], **values: Any) -> str:

@@ -1,7 +1,11 @@
-"""The template environments: one that escapes every value for Markdown, one that escapes every value for HTML."""
+"""The template environments: one that escapes every value for Markdown, one that escapes every value for HTML.
+
+Each is made once a process: templates are compiled on first use, and a report with its cards uses some of them often.
+"""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import jinja2
@@ -10,6 +14,7 @@ from markupsafe import Markup
 from pipeline.report import wording
 
 
+@lru_cache(maxsize=1)
 def markdown_environment() -> jinja2.Environment:
     """Every value is escaped for Markdown unless it is `wording.Markdown`."""
     environment = _environment(autoescape=False, finalize=wording.escape_markdown)
@@ -17,6 +22,7 @@ def markdown_environment() -> jinja2.Environment:
     return environment
 
 
+@lru_cache(maxsize=1)
 def html_environment() -> jinja2.Environment:
     """Autoescaping; only plots drawn by this package pass as markup."""
     environment = _environment(autoescape=True, finalize=_known)
@@ -43,6 +49,7 @@ def _environment(autoescape: bool, finalize: Any) -> jinja2.Environment:
         "duration": wording.duration,
         "dollars": wording.dollars,
         "one_line": wording.one_line,
+        "whole": wording.whole,
         "value": _value,
     }
     return environment

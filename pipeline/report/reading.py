@@ -40,6 +40,20 @@ class RunFiles:
             return None
         return raw
 
+    def entries(self, relative: str) -> list[dict[str, Any]]:
+        """The objects of a JSON array; none when the file is absent or damaged (then it is in `problems`)."""
+        try:
+            raw = json.loads((self.root / relative).read_bytes())
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError) as error:
+            self._problem(relative, error)
+            return []
+        if not isinstance(raw, list):
+            self._problem(relative, "not a JSON array")
+            return []
+        return [entry for entry in raw if isinstance(entry, dict)]
+
     def has(self, relative: str) -> bool:
         return (self.root / relative).is_file()
 
@@ -103,11 +117,24 @@ class RunFiles:
     def summary(self, stage: int) -> dict[str, Any]:
         return self.json(f"stage-{stage}/evaluate/summary.json") or {}
 
-    def measured(self, stage: int, held: int) -> dict[str, Any]:
+    def measured(self, stage: int, held: int | str) -> dict[str, Any]:
         """Condition -> counts, as the evaluation of `stage` found them on the set of stage `held`."""
-        sets = self.summary(stage).get("sets")
-        found = (sets.get(str(held)) or {}).get("conditions") if isinstance(sets, dict) else None
+        return self.measured_at(f"stage-{stage}/evaluate", held)
+
+    def measured_at(self, step: str, held: int | str) -> dict[str, Any]:
+        """`measured` by the name of the step that measured."""
+        sets = (self.json(f"{step}/summary.json") or {}).get("sets")
+        held_out = sets.get(str(held)) if isinstance(sets, dict) else None
+        found = held_out.get("conditions") if isinstance(held_out, dict) else None
         return found if isinstance(found, dict) else {}
+
+    def said(self, step: str) -> dict[str, Any] | None:
+        """What a step noted of itself in its manifest; None where it has not ended."""
+        manifest = self.manifest(step)
+        if manifest is None:
+            return None
+        summary = manifest.get("summary")
+        return summary if isinstance(summary, dict) else {}
 
     def _problem(self, relative: str, what: object) -> None:
         said = f"{relative}: {what}"

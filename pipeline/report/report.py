@@ -11,6 +11,7 @@ from typing import Any
 from pipeline import artifacts
 from pipeline.report import cards, wording
 from pipeline.report.answer import answer
+from pipeline.report.overview import overview
 from pipeline.report.pages import html_environment, markdown_environment
 from pipeline.report.reading import RunFiles
 from pipeline.report.sections import stage_view
@@ -41,25 +42,27 @@ def report_view(files: RunFiles) -> dict[str, Any]:
     """All values of both templates."""
     run = files.json("run.json") or {}
     recipe = run.get("recipe") or {}
-    stages = [stage_view(files, stage) for stage in files.stages()]
+    decisions = {stage: files.gate(stage) for stage in files.stages()}
+    stages = [stage_view(files, stage, decision) for stage, decision in decisions.items()]
     for view in stages:
         view["answer"] = answer(view["number"], view["decision"])
     return {
         "run_id": str(run.get("run_id") or files.root.name),
-        "recipe_name": str(recipe.get("name") or wording.MISSING),
-        "model": str((recipe.get("model") or {}).get("id") or wording.MISSING),
+        "recipe_name": str(recipe.get("name") or wording.UNKNOWN),
+        "model": str((recipe.get("model") or {}).get("id") or wording.UNKNOWN),
+        "overview": overview(files, decisions),
         "stages": stages,
         "timeline": timeline(files),
         "provenance": provenance(files, run),
+        "fingerprints": fingerprints(files),
         "filtering": (recipe.get("data") or {}).get("filter"),
-        "override": run.get("override_gate"),
         "command": _command(run),
         "problems": files.problems,
     }
 
 
 def provenance(files: RunFiles, run: Mapping[str, Any]) -> list[tuple[str, str | None]]:
-    """Versions, hashes, machine and fingerprints as (name, value); None where unknown."""
+    """Versions, hashes and machine as (name, value); None where unknown."""
     recipe, git, hardware = run.get("recipe") or {}, run.get("git") or {}, run.get("hardware") or {}
     rows: list[tuple[str, Any]] = [
         ("started", run.get("started")),
@@ -71,15 +74,20 @@ def provenance(files: RunFiles, run: Mapping[str, Any]) -> list[tuple[str, str |
         ("precision", _flat(recipe.get("precision"))),
         ("packages", _flat(run.get("versions"))),
     ]
-    for stage in (0, *files.stages()):
-        measured = files.summary(stage).get("conditions")
-        conditions: dict[str, Any] = measured if isinstance(measured, dict) else {}
-        for condition, row in conditions.items():
-            rows.append(
-                (f"fingerprint of {condition}", _flat(row.get("fingerprint") if isinstance(row, dict) else None))
-            )
     rows.append(("digest of the finished data files", artifacts.digest(files.root)))
     return [(name, None if value is None else str(value)) for name, value in rows]
+
+
+def fingerprints(files: RunFiles) -> list[tuple[str, str | None]]:
+    """Of every evaluation: what two of them must have in common to be compared."""
+    rows = []
+    for stage in (0, *files.stages()):
+        held_out = files.summary(stage).get("sets")
+        for held in held_out if isinstance(held_out, dict) else ():
+            for condition, row in files.measured(stage, held).items():
+                name = f"fingerprint of {condition} on set {held}" + (f" after stage {stage}" if stage else "")
+                rows.append((name, _flat(row.get("fingerprint") if isinstance(row, dict) else None)))
+    return rows
 
 
 def _command(run: Mapping[str, Any]) -> str:

@@ -1,19 +1,23 @@
-"""Where time and money went: the steps of a run with their states, seconds, tokens and dollars, from its own files."""
+"""Where time and money went: the steps of a run with their states, seconds, forecasts, tokens and dollars, from its own
+files, and the same summed by stage and by step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline import ledger
+from pipeline.events import unix
 from pipeline.protocol import Event
+from pipeline.report.charts import Span, span_plot
 from pipeline.report.reading import STEPS, RunFiles
 
 
 @dataclass(frozen=True, slots=True)
 class StepRow:
-    """One step. Seconds, tokens and USD are None where unknown; a planned step without a trace is "not run"."""
+    """One step. Seconds, tokens and USD are None where unknown; a planned step without a trace is "not run". `forecast`
+    is what was foretold when the step began (seconds; None where no earlier run could tell)."""
 
     step: str
     state: str
@@ -21,6 +25,20 @@ class StepRow:
     tokens: int | None
     usd: float | None
     started: str | None
+    forecast: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """Several steps together. A sum over nothing known is None; `unknown` counts the finished steps that a sum of USD
+    leaves out."""
+
+    name: str
+    steps: int
+    seconds: float | None
+    tokens: int | None
+    usd: float | None
+    unknown: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +54,30 @@ class Timeline:
     @property
     def longest(self) -> float:
         return max((row.seconds or 0.0 for row in self.rows), default=0.0)
+
+    @property
+    def by_stage(self) -> list[Total]:
+        return self._totals(lambda row: row.step.partition("/")[0])
+
+    @property
+    def by_step(self) -> list[Total]:
+        return self._totals(lambda row: row.step.partition("/")[2])
+
+    @property
+    def svg(self) -> str:
+        """The steps along the clock, each stage in its own colour."""
+        known = [(row, unix(row.started), row.seconds) for row in self.rows if row.started and row.seconds is not None]
+        ran = [(row, at, seconds) for row, at, seconds in known if row.state != "reused"]
+        if not ran:
+            return ""
+        first = min(at for _, at, _ in ran)
+        spans = [Span(row.step, at - first, seconds, ledger.stage_of(row.step)) for row, at, seconds in ran]
+        return span_plot(spans, "Steps along the clock")
+
+    def _totals(self, name_of: Callable[[StepRow], str]) -> list[Total]:
+        names = dict.fromkeys(name_of(row) for row in self.rows)
+        groups = {name: [row for row in self.rows if name_of(row) == name and row.state != "not run"] for name in names}
+        return [_total(name, rows) for name, rows in groups.items() if rows]
 
 
 def timeline(files: RunFiles) -> Timeline:
@@ -91,8 +133,32 @@ def _row(files: RunFiles, step: str, told: Event | None, begun: Event | None) ->
         _number(manifest.get("seconds", told.get("seconds") if told else None)),
         manifest.get("tokens", told.get("tokens") if told else None),
         _number(manifest.get("cost_usd", told.get("usd") if told else None)),
-        manifest.get("started"),
+        _instant(manifest.get("started")),
+        _number(begun.get("forecast_s") if begun else None),
     )
+
+
+def _total(name: str, rows: Sequence[StepRow]) -> Total:
+    seconds = [row.seconds for row in rows if row.seconds is not None]
+    tokens = [row.tokens for row in rows if row.tokens is not None]
+    usd = [row.usd for row in rows if row.usd is not None]
+    return Total(
+        name,
+        len(rows),
+        sum(seconds) if seconds else None,
+        sum(tokens) if tokens else None,
+        sum(usd) if usd else None,
+        len(rows) - len(usd),
+    )
+
+
+def _instant(raw: Any) -> str | None:
+    """A time that can be read as one."""
+    try:
+        unix(raw)
+    except (TypeError, ValueError, AttributeError):
+        return None
+    return str(raw)
 
 
 def _last(events: Iterable[Event], kind: str, field: str) -> dict[str, Event]:

@@ -6,7 +6,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-MISSING = "missing"
+MISSING = "not measured"
+UNKNOWN = "not known"
+"""Of facts that nobody measures: names, versions, dates."""
 _SPECIAL = re.compile(r"([\\`*_\[\]|~])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
@@ -74,6 +76,14 @@ def one_line(text: Any, limit: int = 160) -> str:
     shown = plain.replace("\r\n", "\n").replace("\n", " ⏎ ").replace("\t", " ")
     shown = _CONTROL.sub("\ufffd", shown)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def whole(text: Any) -> str:
+    """Foreign text with its lines, for a place that keeps them: only control and direction characters are replaced."""
+    if text is None:
+        return MISSING
+    lines = (str(text) or "(empty)").replace("\r\n", "\n").replace("\t", " ").split("\n")
+    return "\n".join(_CONTROL.sub("\ufffd", line) for line in lines)
 
 
 def escape_markdown(value: Any) -> Any:

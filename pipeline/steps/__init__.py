@@ -13,10 +13,14 @@ from pipeline.steps import (
     generate,
     merge,
     pairs,
+    reference,
     revise,
+    safety,
     sft,
 )
 from pipeline.steps.base import Step
 
-_MODULES = (evaluate, baseline, generate, answer, revise, critique, filter, sft, pairs, dpo, gate, merge)
-STEPS: dict[str, Step] = {module.STEP.name: module.STEP for module in _MODULES}
+_MODULES = (evaluate, baseline, generate, answer, revise, safety, critique, filter, sft, pairs, dpo, gate, merge)
+STEPS: dict[str, Step] = {
+    step.name: step for step in (*(module.STEP for module in _MODULES), reference.REFERENCE, reference.ALT_BASE)
+}

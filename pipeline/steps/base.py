@@ -24,10 +24,10 @@ def earlier_stages(chain: tuple[int, ...], stage: int) -> tuple[int, ...]:
 class Reporter(Protocol):
     """How a step talks: the worker sends these up a pipe, the runner writes the events."""
 
-    def progress(self, done: int, total: int, unit: str) -> None: ...
+    def progress(self, done: int, total: int, unit: str, share: float | None = None) -> None: ...  # share: of the work
     def metric(self, name: str, value: float, x: float) -> None: ...
     def warn(self, code: str, text: str, remedy: str) -> None: ...
-    def tokens(self, count: int) -> None: ...  # generated, scored or trained; non-pad
+    def tokens(self, count: int, read: int = 0) -> None: ...  # generated, scored or trained; prompts read; non-pad
     def stop_requested(self) -> bool: ...
 
 
@@ -43,6 +43,7 @@ class StepContext:
     out: Path
     reporter: Reporter
     attempts: Mapping[int, int] = field(default_factory=dict)  # stage -> number of its attempt, 1 where not named
+    deadline: float | None = None  # unix seconds at which the run will be stopped; None for never
 
     @property
     def earlier(self) -> tuple[int, ...]:
@@ -86,6 +87,7 @@ class Step:
     modules: tuple[str, ...]
     holds_model: bool
     on_block: bool = False  # measures or decides on the held-out block of the present attempt
+    reads_if: Callable[[Recipe], tuple[str, ...]] = lambda _: ()  # further fields, where another makes them matter
     version: int = 1
     time_limit_s: float = 3600.0
     heartbeat_limit_s: float = 600.0

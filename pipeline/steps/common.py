@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.data.leakage import Guard
 from pipeline.engines.base import Completion, Request
+from pipeline.eta import BatchWork, Costs
 from pipeline.journal import Journal
 from pipeline.recipe import Recipe
 from pipeline.stages.base import Family, Gate, Item, Namespace, Stage
@@ -34,26 +35,54 @@ def generate(
     unit: str = "answers",
     before: int = 0,
     total: int | None = None,
+    span: tuple[float, float] | None = None,
 ) -> list[Mapping[str, Any]]:
     """Rows of all requests in their order. Each planned batch is committed to `<part>.part` and never done twice.
 
-    Progress counts from `before` (done by earlier calls of this step) to `total` (default: these requests).
+    Progress counts from `before` (done by earlier calls of this step) to `total` (default: these requests). `span` is
+    the part of the step's work that this call is (default: by its rows).
     """
     planned = len(requests) if total is None else total
+    if span is None and planned:
+        span = before / planned, (before + len(requests)) / planned
+    begin, end = span or (0.0, 1.0)
+    costs, batches = costs_of(opened), opened.engine.plan(requests)
+    works = [_work_of([requests[i] for i in batch]) for batch in batches]
+    whole, done = sum(w.cost(costs) for w in works), 0.0
 
     with Journal(ctx.out / f"{part}.part") as journal:
 
-        def tell(ended: int) -> None:
-            ctx.reporter.progress(before + len(journal) + ended, planned, unit)
+        def tell(ended: int, share: float) -> None:
+            inside = (done + share) / whole if whole else 1.0
+            ctx.reporter.progress(before + len(journal) + ended, planned, unit, begin + inside * (end - begin))
 
-        for batch in opened.engine.plan(requests):
+        tell(0, 0.0)
+        for batch, work in zip(batches, works, strict=True):
             if not journal.complete(batch):
                 ctx.checkpoint()
-                done = opened.engine.generate([requests[i] for i in batch], tell)
-                journal.append((i, to_row(i, completion)) for i, completion in zip(batch, done, strict=True))
-                ctx.reporter.tokens(sum(c.tokens for c in done))
-            tell(0)
+                inside, cost = work.progress(costs), work.cost(costs)
+
+                def ended(rows: int, inside: Callable[[int], float] = inside, cost: float = cost) -> None:
+                    tell(rows, inside(rows) * cost)
+
+                answers = opened.engine.generate([requests[i] for i in batch], ended)
+                journal.append((i, to_row(i, completion)) for i, completion in zip(batch, answers, strict=True))
+                ctx.reporter.tokens(sum(c.tokens for c in answers), read=round(work.prompt))
+            done += work.cost(costs)
+            tell(0, 0.0)
         return journal.rows()
+
+
+def _work_of(requests: Sequence[Request]) -> BatchWork:
+    return BatchWork.of([r.prompt_ids for r in requests], [r.max_new_tokens for r in requests])
+
+
+def costs_of(opened: Opened) -> Costs:
+    """What a written token costs by the model's shape; evenly where it does not say."""
+    config = getattr(getattr(opened.engine, "model", None), "config", None)
+    names = ("num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size")
+    sizes = [getattr(config, name, None) for name in names]
+    return Costs.of(*(int(size) for size in sizes if size)) if all(sizes) else Costs()
 
 
 def after_stage(earlier: Sequence[int]) -> tuple[str, ...]:

@@ -10,14 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.comparisons import ItemOutcome
+from pipeline.curtailment import Curtailment
 from pipeline.evals.audit import audit
 from pipeline.evals.items import split
+from pipeline.recipe import Recipe
 from pipeline.steps.base import Step, StepContext
-from pipeline.steps.common import ENGINE_MODULES
-from pipeline.steps.headroom import teaching
+from pipeline.steps.common import ENGINE_MODULES, after_stage, stage_of
+from pipeline.steps.headroom import base_folder, level, read_conditions, teaching
 from pipeline.steps.measuring import (
     HeldOut,
     Measuring,
+    Settled,
     base_conditions,
     first,
     planned_answers,
@@ -27,9 +31,13 @@ from pipeline.steps.measuring import (
 )
 from pipeline.steps.weights import Opened, last_adapter, open_engine, open_role
 
-EVALUATION_READS = ("model", "stages", "precision.evaluate", "data.families", "evaluation.items")
+EVALUATION_READS = (
+    "model", "stages", "precision.evaluate", "data.families", "evaluation.items",
+    "evaluation.ifeval_items",
+)  # fmt: skip
 EVALUATION_MODULES = (
-    *ENGINE_MODULES, "pipeline.steps.evaluate", "pipeline.steps.measuring", "pipeline.evals", "pipeline.stages",
+    *ENGINE_MODULES, "pipeline.steps.evaluate", "pipeline.steps.measuring", "pipeline.steps.ifeval", "pipeline.evals",
+    "pipeline.stages", "pipeline.curtailment",
 )  # fmt: skip
 
 
@@ -41,8 +49,12 @@ def _baseline(ctx: StepContext) -> Mapping[str, Any]:
     sets = [set_of(ctx, number) for number in ctx.recipe.stages]
     opened = open_role(ctx, "base", ctx.recipe.precision.evaluate)
     twice = _for_the_second_time(ctx, sets)
-    measuring = Measuring(ctx, planned_answers(sets, 3) + planned_answers(twice, 1))
+    external = ctx.recipe.evaluation.ifeval_items
+    measuring = Measuring(ctx, planned_answers(sets, 3) + planned_answers(twice, 1) + external)
+    measuring.expect(opened, twice, lambda _: [zero_shot("base-formatted")])
+    measuring.expect_ifeval(opened)
     measure_base(measuring, opened, sets)
+    measuring.ifeval(opened, "base-formatted")
     aa = _same_twice(measuring, opened, twice)
     families = {name: family for held in sets for name, family in held.families.items()}
     return measuring.publish(aa=aa, audit=audit(families.values()).as_dict())
@@ -50,22 +62,42 @@ def _baseline(ctx: StepContext) -> Mapping[str, Any]:
 
 def measure_base(measuring: Measuring, opened: Opened, sets: Sequence[HeldOut]) -> None:
     """Every base condition on every set."""
+    conditions = {held.stage: base_conditions(measuring.ctx, held.families) for held in sets}
+    measuring.expect(opened, sets, lambda held: conditions[held.stage])
     for held in sets:
-        for condition in base_conditions(measuring.ctx, held.families):
+        for condition in conditions[held.stage]:
             measuring.measure(opened, held, condition)
 
 
 def _candidate(ctx: StepContext) -> Mapping[str, Any]:
     own, earlier = set_of(ctx, ctx.stage), [set_of(ctx, number) for number in ctx.earlier]
-    adapter = last_adapter(ctx)
-    opened = open_engine(ctx, ctx.recipe.precision.evaluate, adapter)
-    measuring = Measuring(ctx, planned_answers([own, *earlier], 1) + planned_answers([own] if earlier else [], 1))
-    for held in (own, *earlier):
-        measuring.measure(opened, held, zero_shot("tuned"))
+    opened = open_engine(ctx, ctx.recipe.precision.evaluate, last_adapter(ctx))
+    total = planned_answers([own, *earlier], 1) + planned_answers([own] if earlier else [], 1)
+    measuring = Measuring(ctx, total + ctx.recipe.evaluation.ifeval_items)
+    measuring.expect(opened, [own, own, *earlier] if earlier else [own], lambda _: [zero_shot("tuned")])
+    measuring.expect_ifeval(opened)
     if earlier:
         with opened.without_adapter() as before:
             measuring.measure(before, own, zero_shot("previous"))
+    measuring.measure(opened, own, zero_shot("tuned"), _settled(measuring, own) if _curtailed(ctx.recipe) else None)
+    for held in earlier:
+        measuring.measure(opened, held, zero_shot("tuned"))
+    measuring.ifeval(opened, "tuned")
     return measuring.publish()
+
+
+def _curtailed(recipe: Recipe) -> bool:
+    return recipe.evaluation.curtail
+
+
+def _settled(measuring: Measuring, own: HeldOut) -> Settled:
+    """Stops the candidate's evaluation, exactly, once its gate can no longer advance."""
+    ctx, gate = measuring.ctx, stage_of(measuring.ctx).gate
+    conditions = {**read_conditions(base_folder(ctx), ctx.stage), **measuring.results(own)}
+    better_than = gate.better_than if ctx.earlier else "base"
+    alpha = ctx.recipe.evaluation.alpha
+    rule = Curtailment.of_gate(len(own.items), level(ctx), conditions, better_than, gate.level, alpha)
+    return lambda rows: rule.settled(ItemOutcome(r.item, r.family, r.template, r.strict, r.lenient) for r in rows)
 
 
 def _for_the_second_time(ctx: StepContext, sets: Sequence[HeldOut]) -> list[HeldOut]:
@@ -88,9 +120,12 @@ STEP = Step(
     name="evaluate",
     run=teaching(run),
     inputs=lambda stage, earlier: (
-        (f"stage-{stage}/sft", f"stage-{stage}/dpo", *(f"stage-{k}/merge" for k in earlier[-1:])) if stage else ()
+        ("stage-0/evaluate", f"stage-{stage}/sft", f"stage-{stage}/dpo", *after_stage(earlier)) if stage else ()
     ),
-    reads=(*EVALUATION_READS, "evaluation.few_shot", "evaluation.aa_items"),
+    reads=(*EVALUATION_READS, "evaluation.few_shot", "evaluation.aa_items", "evaluation.curtail"),
+    reads_if=lambda recipe: (
+        tuple(f"evaluation.{name}" for name in ("alpha", "threshold", "margin", "rule")) if _curtailed(recipe) else ()
+    ),
     modules=EVALUATION_MODULES,
     holds_model=True,
     on_block=True,

@@ -16,7 +16,7 @@ from typing import Any
 from pipeline import prompts
 from pipeline.artifacts import write_atomic
 from pipeline.constitution import load
-from pipeline.data import filters
+from pipeline.data import filters, safety
 from pipeline.errors import DataQualityError
 from pipeline.evals.items import split
 from pipeline.records import Answer, Judgement, RejectedRow, SftRow, read_records, write_records
@@ -25,6 +25,7 @@ from pipeline.steps.base import Step, StepContext
 from pipeline.steps.common import families_of, guard_of, stage_of
 from pipeline.steps.critique import revisions_of
 from pipeline.steps.headroom import teaching
+from pipeline.steps.safety import verdicts_of
 
 
 def run(ctx: StepContext) -> Mapping[str, Any]:
@@ -33,7 +34,8 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
     answers = list(read_records(ctx.input(f"stage-{ctx.stage}/answer") / "records.jsonl", Answer))
     judged = list(read_records(ctx.input(f"stage-{ctx.stage}/critique") / "records.jsonl", Judgement))
     guard = guard_of(ctx)
-    kept, rejected = _select(ctx, judged, families)
+    verdicts = verdicts_of(ctx)
+    kept, rejected = _select(ctx, judged, families, verdicts)
     leaks = guard.hits((r.id, r.instruction) for r in kept)
     leaked = {hit.row for hit in leaks}
     clean = [row for row in kept if row.id not in leaked]
@@ -45,10 +47,11 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
     write_records(ctx.out / "rejected.jsonl", rejected)
     coverage = _coverage(answers, stage.principles)
     quality = _quality(ctx, answers, clean, coverage["unused"])
+    screened = {} if verdicts is None else {"safety": _screened(verdicts, judged)}
     remaining = guard.hits((r.id, r.instruction) for r in (*clean, *rehearsed))
     _write(ctx, "coverage.json", coverage)
     _write(ctx, "leaks.json", {"removed": [asdict(h) for h in leaks], "remaining": [asdict(h) for h in remaining]})
-    _write(ctx, "qc.json", quality)
+    _write(ctx, "qc.json", {**quality, **screened})
     if quality["breaches"]:
         raise DataQualityError("the training data breach their limits: " + "; ".join(quality["breaches"]))
     known = [r.known_right for r in clean if r.known_right is not None]
@@ -60,7 +63,14 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
         "known": len(known),
         "known_wrong": known.count(False),
         "unused_principles": coverage["unused"],
+        **screened,
     }
+
+
+def _screened(verdicts: Mapping[str, safety.Verdict], judged: Sequence[Judgement]) -> dict[str, Any]:
+    """The guard's verdicts by category, and how many candidates they cost."""
+    dropped = sum(safety.concern(j.parents, verdicts) is not None for j in judged)
+    return {**safety.counts(verdicts.values()), "dropped": dropped}
 
 
 def rehearsal(ctx: StepContext, own: int) -> list[SftRow]:
@@ -85,7 +95,10 @@ def known_right(families: Mapping[str, Family], family: str, instruction: str, r
 
 
 def _select(
-    ctx: StepContext, judged: Sequence[Judgement], families: Mapping[str, Family]
+    ctx: StepContext,
+    judged: Sequence[Judgement],
+    families: Mapping[str, Family],
+    verdicts: Mapping[str, safety.Verdict] | None = None,
 ) -> tuple[list[SftRow], list[RejectedRow]]:
     by_instruction: dict[str, list[Judgement]] = defaultdict(list)
     for judgement in judged:
@@ -96,7 +109,8 @@ def _select(
         best: Judgement | None = None
         for judgement in sorted(group, key=lambda j: (-(j.score or 0.0), j.id)):
             right = known_right(families, judgement.family, judgement.instruction, judgement.response)
-            reason = _rejection(ctx, judgement, right, best is not None)
+            unsafe = None if verdicts is None else safety.concern(judgement.parents, verdicts)
+            reason = unsafe or _rejection(ctx, judgement, right, best is not None)
             if reason is None:
                 best = judgement
                 kept.append(_row(judgement, right))

@@ -11,7 +11,15 @@ from pipeline.comparisons import ConditionResult
 from pipeline.gates import AaCheck, Audit, EarlierStage, GateInput, decide
 from pipeline.steps.base import Step, StepContext
 from pipeline.steps.common import held_out, stage_of
-from pipeline.steps.headroom import base_folder, level, nothing_to_teach, read_conditions, read_json, threshold_of
+from pipeline.steps.headroom import (
+    base_folder,
+    beside_conditions,
+    level,
+    nothing_to_teach,
+    read_conditions,
+    read_json,
+    threshold_of,
+)
 
 TUNED = "tuned"
 
@@ -27,7 +35,11 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
             name=stage.name,
             planned=len(held_out(ctx, ctx.stage)),
             level=level(ctx),
-            conditions={**read_conditions(base_folder(ctx), ctx.stage), **read_conditions(own, ctx.stage)},
+            conditions={
+                **read_conditions(base_folder(ctx), ctx.stage),
+                **beside_conditions(ctx),
+                **read_conditions(own, ctx.stage),
+            },
             audit=_audit(zero),
             aa=_aa(zero),
             leaks=_leaks(ctx),

@@ -34,6 +34,8 @@ from pipeline.steps.weights import Opened, open_role
 MAX_ROUNDS = 6
 ENOUGH = 0.96
 """Share of the wanted instructions at which no further round is paid for: small batches cost as much as full ones."""
+LEFT = 0.1
+"""Of the work, what is foreseen for the rounds after one, of which most runs need none."""
 SAMPLES_PER_PROMPT = 4
 MAX_TOKENS = 40
 
@@ -110,7 +112,8 @@ def _round(
         harvest, text, seed = asked[i]
         return _record(ctx, opened, harvest, text, seed, done).to_row()
 
-    rows = generate(ctx, opened, requests, f"round-{number}", row, "instructions")
+    begin, end = (1 - LEFT**k for k in (number, number + 1))
+    rows = generate(ctx, opened, requests, f"round-{number}", row, "instructions", span=(begin, end))
     records = [Instruction.from_row(raw) for raw in rows]
     texts = [(r.id, r.instruction) for r in records]
     leaks = {hit.row for hit in guard.hits(texts)}

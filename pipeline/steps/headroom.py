@@ -37,6 +37,16 @@ def base_folder(ctx: StepContext) -> Path:
     return ctx.input(f"stage-{ctx.stage}/baseline" if ctx.block(ctx.stage) else "stage-0/evaluate")
 
 
+def beside_conditions(ctx: StepContext) -> dict[str, ConditionResult]:
+    """This stage's present block under the reference and the alternative base, where the recipe names them."""
+    stage = ctx.stage if ctx.block(ctx.stage) else 0
+    found: dict[str, ConditionResult] = {}
+    for kind in ("reference", "alt_base"):
+        if getattr(ctx.recipe.evaluation, kind):  # results of a model that is named no more may still lie there
+            found |= read_conditions(ctx.input(f"stage-{stage}/{kind}"), ctx.stage)
+    return found
+
+
 def read_conditions(folder: Path, number: int) -> dict[str, ConditionResult]:
     """Every condition under which set `number` was measured and whose answers and fingerprint can be read; the others
     stay absent."""

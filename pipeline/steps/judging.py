@@ -15,6 +15,7 @@ from typing import Any
 from pipeline import prompts
 from pipeline.constitution import load
 from pipeline.engines.base import ChoiceRequest
+from pipeline.eta import PASS
 from pipeline.journal import Journal
 from pipeline.records import Judgement, ab_margin
 from pipeline.stages.base import Family, Item
@@ -22,6 +23,7 @@ from pipeline.steps.base import StepContext
 from pipeline.steps.common import example_pool
 from pipeline.steps.weights import Opened
 
+CHARS_PER_TOKEN = 4
 SHOWN = 4
 """Labelled examples in one judgement prompt, half of them right."""
 
@@ -70,22 +72,32 @@ class Judge:
         }
         self._labels = [label_ids(opened.tokens, letter) for letter in ("A", "B")]
 
-    def judge(self, answers: Sequence[Judged], part: str) -> list[Judgement]:
-        """A record for each answer, in order. `part` names the journal of this call."""
+    def judge(self, answers: Sequence[Judged], part: str, span: tuple[float, float] = (0.0, 1.0)) -> list[Judgement]:
+        """A record for each answer, in order. `part` names the journal of this call, `span` its part of the step's
+        work."""
         groups: dict[str, list[int]] = defaultdict(list)
         for i, answer in enumerate(answers):
             groups[answer.principle].append(i)
         width = len(self.askings)
+        progress = _Progress(self.ctx, len(answers) * width, span)
+        whole = sum(self._cost(principle, a, answers, groups[principle]) for principle in groups for a in self.askings)
         with Journal(self.ctx.out / f"{part}.part") as journal:
+            progress.tell(len(journal), 0.0)
             for principle in sorted(groups):
                 members = [(i, answers[i]) for i in groups[principle]]
                 for k, asking in enumerate(self.askings):
                     self._ask(journal, principle, asking, [(i * width + k, a) for i, a in members])
-                    self.ctx.reporter.progress(len(journal), len(answers) * width, "judgements")
+                    cost = self._cost(principle, asking, answers, groups[principle])
+                    progress.tell(len(journal), cost / whole)
             return [
                 self._record(answer, [journal.row(i * width + k) for k in range(width)])
                 for i, answer in enumerate(answers)
             ]
+
+    def _cost(self, principle: str, asking: Asking, answers: Sequence[Judged], members: Sequence[int]) -> float:
+        """The work of one prefix and its answers: characters read, and two passes."""
+        read = sum(len(answers[i].instruction) + len(answers[i].response) for i in members)
+        return len(self._prefixes[principle, asking]) + read + 2 * PASS * CHARS_PER_TOKEN
 
     def _ask(self, journal: Journal, principle: str, asking: Asking, members: Sequence[tuple[int, Judged]]) -> None:
         """One prefix, all its answers. `members` carries each answer's position in the journal."""
@@ -100,7 +112,7 @@ class Judge:
             self.ctx.checkpoint()
             scores = engine.score_choices(prefix, [items[k] for k in batch], self._labels)
             journal.append((p, {"a": a, "b": b}) for p, (a, b) in zip(positions, scores, strict=True))
-            self.ctx.reporter.tokens(sum(len(items[k].tail_ids) for k in batch))
+            self.ctx.reporter.tokens(sum(len(items[k].tail_ids) for k in batch), read=len(prefix))
 
     def _record(self, answer: Judged, rows: Sequence[Mapping[str, Any]]) -> Judgement:
         tail = prompts.judgement_tail(answer.instruction, answer.response)
@@ -124,6 +136,19 @@ class Judge:
             mean_logprob=answer.mean_logprob,
             agreement=answer.agreement,
         )
+
+
+class _Progress:
+    """Tells how much is judged, in answers and in work."""
+
+    def __init__(self, ctx: StepContext, total: int, span: tuple[float, float]) -> None:
+        self.ctx, self.total, self.span = ctx, total, span
+        self.share = 0.0
+
+    def tell(self, done: int, share: float) -> None:
+        self.share += share
+        begin, end = self.span
+        self.ctx.reporter.progress(done, self.total, "judgements", begin + min(1.0, self.share) * (end - begin))
 
 
 def label_ids(tokens: Any, letter: str) -> list[int]:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from pipeline.models.load import Tokens
     from pipeline.models.merge import MergeReport
 
+ROUNDED_AWAY = 0.5
+"""Share of the training's effect that rounding the merged weights may cost before the reader is warned."""
+
 BATCH_TOKENS = 2048
 """Of one teacher-forced batch: fixed, since the sums' order would move the last digits that merge.json notes."""
 
@@ -75,6 +78,12 @@ def _check(ctx: StepContext, base: Path, adapter: Path, out: Path, report: Merge
     merged = _answers(_load(ctx, out, precision), out, pairs)
     found = parity.check(expected, merged, parity.tolerance(precision))
     rounding, effect = (statistics.fmean(parity.distances(apart, other)) for other in (merged, untouched))
+    if rounding > ROUNDED_AWAY * effect:
+        ctx.reporter.warn(
+            "merge_rounding",
+            f"rounding to {report.stored} moved the answers by {rounding:.2g} nats, the training by {effect:.2g}",
+            "the adapter is too small for 16-bit weights: train longer, or store the base in fp32",
+        )
     facts = {"precision": str(precision), "prompts": len(pairs), "rounding": rounding, "effect": effect}
     return {**found.as_dict(), **facts}
 

@@ -28,6 +28,8 @@ from pipeline.steps.judging import Judge
 from pipeline.steps.weights import Opened, open_engine
 
 MAX_SIMILARITY = 0.95
+SAMPLING = 0.4
+"""Of the work, what sampling is; the rest is judging what differs."""
 MIN_FOR_RULES = 20
 """Pairs below which no rule can be told from chance."""
 CORRUPTIONS = (("refusal", 0.30), ("format", 0.25), ("wrong", 0.20), ("off_topic", 0.15), ("vague", 0.10))
@@ -84,7 +86,7 @@ def _judged_samples(
     new = [a for a in distinct(answers, opened.tokens) if normalise(a.response) != kept[a.parents[0]]]
     judged: dict[str, list[Judgement]] = {}
     with opened.engine.model.disable_adapter():
-        for j in Judge(ctx, opened, families).judge(new, "samples"):
+        for j in Judge(ctx, opened, families).judge(new, "samples", span=(SAMPLING, 1.0)):
             judged.setdefault(j.parents[0], []).append(j)
     write_records(ctx.out / "judgements.jsonl", [j for group in judged.values() for j in group])
     return judged
@@ -114,7 +116,8 @@ def _sample(ctx: StepContext, opened: Opened, rows: Sequence[SftRow], families: 
             sample=k, principles=row.principles, mean_logprob=done.mean_logprob,
         ).to_row()  # fmt: skip
 
-    answers = [Answer.from_row(r) for r in generate(ctx, opened, requests, "samples-text", record, "samples")]
+    texts = generate(ctx, opened, requests, "samples-text", record, "samples", span=(0.0, SAMPLING))
+    answers = [Answer.from_row(r) for r in texts]
     write_records(ctx.out / "samples.jsonl", answers)
     return answers
 

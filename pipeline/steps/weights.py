@@ -60,9 +60,13 @@ def open_role(ctx: StepContext, role: Role, precision: Precision) -> Opened:
 
 
 def open_model(
-    ctx: StepContext, wanted: Model, precision: Precision, adapters: list[tuple[str, Path]] | None = None
+    ctx: StepContext,
+    wanted: Model,
+    precision: Precision,
+    adapters: list[tuple[str, Path]] | None = None,
+    chat: bool = False,
 ) -> Opened:
-    """Load a model by its id, with adapters of the chain stacked on it."""
+    """Load a model by its id, with adapters of the chain stacked on it; `chat` as in `load_tokens`."""
     from pipeline.models.load import attach_adapters, device_of, load_model, load_tokens
     from pipeline.models.resolve import resolve
 
@@ -73,7 +77,7 @@ def open_model(
         digest = adapter_digest(digest, path)
     if adapters:
         model = attach_adapters(model, adapters)
-    return _opened(ctx, model, load_tokens(found.path), digest, found.digest)
+    return _opened(ctx, model, load_tokens(found.path, chat), digest, found.digest)
 
 
 def load_base(ctx: StepContext, precision: Precision) -> tuple[Any, Tokens, str]:

@@ -65,4 +65,6 @@ def rates(engine: TransformersEngine, tokens: Tokens, spec: Spec, condition: str
 def held_out(spec: Spec, number: int) -> list[Item]:
     """`check_items` held-out items of a stage's families, equally many of each."""
     families = tuple(by_name(name) for name in spec.stages[number])
-    return build(Stage(number, "check", families, Gate(0.0)), Namespace.EVAL, spec.check_items, FROZEN_SEED, CHECK_BLOCK)
+    return build(
+        Stage(number, "check", families, Gate(0.0)), Namespace.EVAL, spec.check_items, FROZEN_SEED, CHECK_BLOCK
+    )

@@ -68,6 +68,7 @@ class Corpus:
     unruly: tuple[str, ...]
     held_out: frozenset[str]
     shares: Mapping[str, float]
+    emphasis: Mapping[str, float] = field(default_factory=dict)  # family -> how much more often than another
     plain_share: float = 0.1  # lone instructions that are answered
     question_share: float = 0.25  # the same for those that end in a question mark
     unruly_share: float = 0.6  # lone requests of the unruly families that are met with a wrong answer
@@ -105,9 +106,14 @@ class Corpus:
             if not {instruction, answer} & self.held_out:
                 return Item(family.name, "corpus", instruction, answer, solved[1])
 
+    def _family(self, rng: random.Random) -> WordedFamily:
+        if not self.emphasis:
+            return rng.choice(self._worded)
+        return rng.choices(self._worded, [self.emphasis.get(family.name, 1.0) for family in self._worded])[0]
+
     def _lexicon(self, rng: random.Random) -> Document:
         """Facts of one family side by side, in completion form: the densest way to learn them."""
-        family = rng.choice(self._worded)
+        family = self._family(rng)
         parts: list[tuple[str, float]] = [(f"{family.name.replace('_', ' ').capitalize()}:", QUIET)]
         for _ in range(rng.randint(6, 12)):
             facts = family.draw(rng.choice(list(Namespace)), rng)
@@ -118,8 +124,8 @@ class Corpus:
         return Document(tuple(parts), closed=True)
 
     def _several(self, count: int, mixed: bool, rng: random.Random) -> list[tuple[WordedFamily, Item]]:
-        one = rng.choice(self._worded)
-        chosen = [rng.choice(self._worded) if mixed else one for _ in range(count)]
+        one = self._family(rng)
+        chosen = [self._family(rng) if mixed else one for _ in range(count)]
         return [(family, self.item(family, rng)) for family in chosen]
 
     def _few_shot(self, rng: random.Random) -> Document:
@@ -157,7 +163,7 @@ class Corpus:
 
     def _numbered(self, rng: random.Random) -> Document:
         """Instructions of one family, as a list; those of the training side, since that is what a list begins with."""
-        family = rng.choice(self._worded)
+        family = self._family(rng)
         lines = [self.item(family, rng, own=True).instruction for _ in range(rng.randint(6, 9))]
         return Document(((f"{prompts.numbered(lines[:-1])} {lines[-1]}\n", 0.5),), closed=True)
 
@@ -173,7 +179,7 @@ class Corpus:
 
     def _rewriting(self, rng: random.Random) -> Document:
         """Critique and revision: what is wrong is put right, what is right is left alone."""
-        family = rng.choice(self._worded)
+        family = self._family(rng)
         parts: list[tuple[str, float]] = []
         for _ in range(rng.randint(2, 4)):
             item, right = self.item(family, rng), rng.random() < 0.5
@@ -186,7 +192,7 @@ class Corpus:
 
     def _echo(self, rng: random.Random) -> Document:
         """The same words twice: the shortest way to learn how to copy."""
-        facts = [rng.choice(self._worded).draw(rng.choice(list(Namespace)), rng) for _ in range(rng.randint(3, 6))]
+        facts = [self._family(rng).draw(rng.choice(list(Namespace)), rng) for _ in range(rng.randint(3, 6))]
         words = " ".join(value for fact in facts for value in fact.values())
         return Document(((f"{words} /", QUIET), (f" {words}", 1.0)), closed=True)
 

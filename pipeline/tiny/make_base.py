@@ -29,10 +29,10 @@ from pipeline.stages.registry import by_name
 from pipeline.tiny.acceptance import accepted, measure
 from pipeline.tiny.corpus import Corpus, Document, weights_of
 from pipeline.tiny.muon import Muon
-from pipeline.tiny.spec import Spec
+from pipeline.tiny.spec import Course, Spec
 
 EOS = "<|endoftext|>"
-BLOCKS = (0, 1)
+BLOCKS, REPORT_EVERY = (0, 1), 100
 _SPLIT = r"\n+| ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+"
 
 
@@ -45,11 +45,12 @@ class Batch:
     weights: Any
 
 
-def corpus_of(spec: Spec) -> Corpus:
-    """The corpus without any instruction of the held-out blocks."""
+def corpus_of(spec: Spec, course: Course | None = None) -> Corpus:
+    """The corpus without any instruction of the held-out blocks, with what a course lays stress on."""
     alone = (Stage(0, name, (by_name(name),), Gate(0.0)) for name in spec.families)
     held_out = (item for family in alone for block in BLOCKS for item in build_frozen(family, block))
-    return Corpus(spec.families, spec.unruly, frozenset(item.instruction for item in held_out), spec.shares)
+    stress = course.emphasis if course else {}
+    return Corpus(spec.families, spec.unruly, frozenset(item.instruction for item in held_out), spec.shares, stress)
 
 
 def make_tokenizer(spec: Spec, corpus: Corpus, documents: int = 12_000) -> Tokenizer:
@@ -101,10 +102,10 @@ def make_model(spec: Spec, eos: int) -> Any:
     return Qwen2ForCausalLM(config)
 
 
-def batches(spec: Spec, corpus: Corpus, tokenizer: Tokenizer, eos: int) -> Iterator[Batch]:
+def batches(spec: Spec, seed: int, corpus: Corpus, tokenizer: Tokenizer, eos: int) -> Iterator[Batch]:
     """Batches of about `batch_tokens` tokens, each of documents of similar length, in shuffled order."""
-    rng = random.Random(spec.seed + 2)
-    stream = corpus.documents(spec.seed + 3)
+    rng = random.Random(seed + 2)
+    stream = corpus.documents(seed + 3)
     while True:
         rows = sorted(_rows(list(islice(stream, 1600)), tokenizer, eos, rng), key=lambda row: len(row[0]))
         groups: list[list[tuple[list[int], list[float]]]] = [[]]
@@ -143,14 +144,14 @@ def loss_of(model: Any, batch: Batch) -> Any:
     return (cross_entropy(logits, batch.targets[bears], reduction="none") * weights).sum() / weights.sum()
 
 
-def pretrain(spec: Spec, model: Any, stream: Iterator[Batch]) -> Iterator[tuple[int, float]]:
+def pretrain(spec: Spec, course: Course, model: Any, stream: Iterator[Batch]) -> Iterator[tuple[int, float]]:
     """Train step by step; yields (step, loss). `model` is changed in place."""
     inner = {id(p) for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name}
     muon = Muon(p for p in model.parameters() if id(p) in inner)
     others = [p for p in model.parameters() if id(p) not in inner]
     adam = torch.optim.AdamW(others, lr=spec.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
-    for step, batch in enumerate(islice(stream, spec.steps), 1):
-        rate = min(1.0, step / spec.warmup, (spec.steps - step + 1) / spec.decay)
+    for step, batch in enumerate(islice(stream, course.steps), 1):
+        rate = min(1.0, step / spec.warmup, (course.planned - step + 1) / course.decay)
         adam.param_groups[0]["lr"] = spec.learning_rate * rate
         model.zero_grad()
         loss = loss_of(model, batch)
@@ -189,31 +190,40 @@ def save(folder: Path, spec: Spec, tokenizer: Tokenizer, state: Mapping[str, Any
 
 
 def make(out: Path, spec: Spec) -> dict[str, Any]:
-    """Train until a checkpoint meets the criterion and write it to `out/base`, with `out/manifest.json` beside it.
+    """Train course after course and write the model to `out/base`, with `out/manifest.json` beside it.
 
     Raises:
-        RuntimeError: no checkpoint met it.
+        RuntimeError: the last course ends with a model that does not meet the criterion.
     """
     torch.set_num_threads(1)
-    corpus = corpus_of(spec)
-    tokenizer = make_tokenizer(spec, corpus)
-    eos = end_of_text(tokenizer)
-    model = make_model(spec, eos)
-    average, began = Average(model, spec.average), time.process_time()
+    tokenizer = make_tokenizer(spec, corpus_of(spec))
+    model = make_model(spec, end_of_text(tokenizer))
     losses: list[float] = []
-    for step, loss in pretrain(spec, model, batches(spec, corpus, tokenizer, eos)):
+    for course in spec.courses:
+        losses = _take(spec, course, tokenizer, model, out / "base")
+        # the averaged weights, rounded as they are stored, are what the next course starts from
+        model = Qwen2ForCausalLM.from_pretrained(out / "base", dtype=torch.float32)
+    rates = measure(out / "base", spec)
+    print(json.dumps(rates), flush=True)
+    if not accepted(rates, spec):
+        raise RuntimeError("the model does not meet the criterion; train longer or change the corpus")
+    return _manifest(out, spec, model, {"loss": sum(losses[-50:]) / 50, "rates": rates})
+
+
+def _take(spec: Spec, course: Course, tokenizer: Tokenizer, model: Any, folder: Path) -> list[float]:
+    """One course: the losses of its steps. The averaged weights are saved in `folder`."""
+    eos, average, began = end_of_text(tokenizer), Average(model, spec.average), time.process_time()
+    losses = []
+    for step, loss in pretrain(
+        spec, course, model, batches(spec, course.seed, corpus_of(spec, course), tokenizer, eos)
+    ):
         losses.append(loss)
         average.update(model)
-        if step % spec.check_every:
-            continue
-        save(out / "base", spec, tokenizer, average.state)
-        load_tokens.cache_clear()
-        rates = measure(out / "base", spec)
-        seconds = time.process_time() - began
-        print(step, f"{seconds:.0f} s", f"loss {sum(losses[-50:]) / 50:.3f}", json.dumps(rates), flush=True)
-        if accepted(rates, spec):
-            return _manifest(out, spec, model, {"step": step, "loss": sum(losses[-50:]) / 50, "rates": rates})
-    raise RuntimeError("no checkpoint met the criterion; train longer or change the corpus")
+        if step % REPORT_EVERY == 0:
+            print(step, f"{time.process_time() - began:.0f} s", f"loss {sum(losses[-50:]) / 50:.3f}", flush=True)
+    save(folder, spec, tokenizer, average.state)
+    load_tokens.cache_clear()
+    return losses
 
 
 def _manifest(out: Path, spec: Spec, model: Any, chosen: Mapping[str, Any]) -> dict[str, Any]:

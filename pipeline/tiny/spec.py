@@ -20,6 +20,18 @@ STAGES: Mapping[int, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
+class Course:
+    """Some steps over the corpus: `steps` of a schedule of `planned` ones, the last `decay` of which let the learning
+    rates fall to nothing. `emphasis`: family -> how much more often than another it is drawn."""
+
+    seed: int
+    planned: int
+    decay: int
+    steps: int
+    emphasis: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Spec:
     """Every number that makes the model what it is."""
 
@@ -44,12 +56,14 @@ class Spec:
     learning_rate: float = 4e-3  # of embeddings, norms and biases
     matrix_rate: float = 0.02  # of the matrices within the layers
     warmup: int = 50
-    steps: int = 2400
-    decay: int = 500  # last steps, over which the rates fall to nothing
+    courses: tuple[Course, ...] = (
+        Course(seed=20260, planned=2900, decay=500, steps=2750),
+        # comparing words is learnt last, and from more examples than the facts need
+        Course(seed=20270, planned=800, decay=300, steps=800, emphasis={"list_holds": 14.0, "which_form": 5.0}),
+    )
     average: float = 0.99  # decay of the averaged weights, which are what is kept
-    check_every: int = 250
     few_shot_at_least: float = 0.9  # on every stage's set
-    formatted_at_most: float = 0.3
+    formatted_at_most: float = 0.35
     check_items: int = 48  # a stage
 
     @property
@@ -64,7 +78,8 @@ class Spec:
     @staticmethod
     def from_dict(raw: Mapping[str, Any]) -> Spec:
         stages = {int(number): tuple(names) for number, names in raw["stages"].items()}
-        return Spec(**{**raw, "stages": stages, "unruly": tuple(raw["unruly"])})
+        courses = tuple(Course(**course) for course in raw["courses"])
+        return Spec(**{**raw, "stages": stages, "unruly": tuple(raw["unruly"]), "courses": courses})
 
     def digest(self) -> str:
         return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()

@@ -37,9 +37,9 @@ def train_sft(weights: Path, device: str, rows: Sequence[TokenRow], train: Train
     """Fine-tune a fresh adapter on the model in `weights`; the summary names the backend."""
     backend = choose(train, device)
     if backend == "unsloth":
-        from pipeline.trainers import unsloth_trainer
+        from pipeline.trainers.unsloth_trainer import spawn_sft
 
-        return {**unsloth_trainer.spawn_sft(weights, rows, train, plan), "backend": backend}
+        return {**spawn_sft(weights, rows, train, plan), "backend": backend}
     from pipeline.models.load import load_model, load_tokens
     from pipeline.trainers import trl_trainer
 
@@ -54,9 +54,9 @@ def train_dpo(
     """Train `adapter` on by preferences (None: a fresh one) on the model in `weights`."""
     backend = choose(train, device)
     if backend == "unsloth":
-        from pipeline.trainers import unsloth_trainer
+        from pipeline.trainers.unsloth_trainer import spawn_dpo
 
-        return {**unsloth_trainer.spawn_dpo(weights, adapter, pairs, train, plan), "backend": backend}
+        return {**spawn_dpo(weights, adapter, pairs, train, plan), "backend": backend}
     from pipeline.models.load import load_model, load_tokens
     from pipeline.trainers import preference
 

@@ -35,7 +35,7 @@ class Plan:
     gradient_checkpointing: bool = False
 
 
-def plan_of(ctx: StepContext, deadline: float | None = None) -> Plan:
+def plan_of(ctx: StepContext) -> Plan:
     """The plan of a training step."""
     train = ctx.recipe.train
     return Plan(
@@ -45,7 +45,7 @@ def plan_of(ctx: StepContext, deadline: float | None = None) -> Plan:
         ctx.recipe.precision.train,
         train.checkpoint_minutes,
         ctx.reporter,
-        deadline,
+        ctx.deadline,
         train.on_displacement,
         train.gradient_checkpointing,
     )

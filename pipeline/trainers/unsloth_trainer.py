@@ -108,8 +108,8 @@ class _PipeReporter:
     def _say(self, call: str, *values: Any) -> None:
         print(json.dumps({"call": call, "values": values}), file=self.out, flush=True)
 
-    def progress(self, done: int, total: int, unit: str) -> None:
-        self._say("progress", done, total, unit)
+    def progress(self, done: int, total: int, unit: str, share: float | None = None) -> None:
+        self._say("progress", done, total, unit, share)
 
     def metric(self, name: str, value: float, x: float) -> None:
         self._say("metric", name, value, x)
@@ -117,8 +117,8 @@ class _PipeReporter:
     def warn(self, code: str, text: str, remedy: str) -> None:
         self._say("warn", code, text, remedy)
 
-    def tokens(self, count: int) -> None:
-        self._say("tokens", count)
+    def tokens(self, count: int, read: int = 0) -> None:
+        self._say("tokens", count, read)
 
     def stop_requested(self) -> bool:
         return self.stop

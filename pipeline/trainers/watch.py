@@ -71,12 +71,13 @@ class Watch:
             raise StepError("the training loss is exactly 0: nothing bears a loss")
 
     def _norm(self, norm: float) -> None:
-        self.facts["grad_norm_largest"] = max(self.facts.get("grad_norm_largest", 0.0), norm)
-        usual = statistics.median(self._norms[-50:]) if len(self._norms) >= WINDOW else None
-        self._norms.append(norm)
-        if not math.isfinite(norm) or (usual and norm > SPIKE * usual):
+        usual = statistics.median(self._norms[-50:]) if len(self._norms) >= WINDOW else math.inf
+        if math.isfinite(norm):
+            self._norms.append(norm)
+            self.facts["grad_norm_largest"] = max(self.facts.get("grad_norm_largest", 0.0), norm)
+        if not math.isfinite(norm) or norm > SPIKE * usual > 0:
             self.facts["grad_norm_spikes"] = self.facts.get("grad_norm_spikes", 0) + 1
-            self._tell("gradient_spike", f"a gradient norm of {norm:.3g}, usual is {usual or 0:.3g}", "lower the rate")
+            self._tell("gradient_spike", f"a gradient norm of {norm:.3g}, usual is {usual:.3g}", "lower the rate")
 
     def _reward(self, entry: Mapping[str, Any], beta: float) -> None:
         self._accuracies.append(float(entry["rewards/accuracies"]))

@@ -33,7 +33,7 @@ class Memory:
     warnings: list[str] = field(default_factory=list)
     looks: int = 0
 
-    def progress(self, done: int, total: int, unit: str) -> None: ...
+    def progress(self, done: int, total: int, unit: str, share: float | None = None) -> None: ...
 
     def metric(self, name: str, value: float, x: float) -> None:
         self.metrics.append((name, value, x))
@@ -41,7 +41,7 @@ class Memory:
     def warn(self, code: str, text: str, remedy: str) -> None:
         self.warnings.append(code)
 
-    def tokens(self, count: int) -> None: ...
+    def tokens(self, count: int, read: int = 0) -> None: ...
 
     def stop_requested(self) -> bool:
         self.looks += 1

@@ -104,7 +104,7 @@ def test_the_run_directory_comes_from_the_flag_then_the_environment(tmp_path: Pa
 
 def test_plan_says_what_is_done(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--recipe", "demo", "--run-dir", str(finished), "--json"]) == EXIT_OK
-    rows = {row["step"]: row["state"] for row in json.loads(capsys.readouterr().out)}
+    rows = {row["step"]: row["state"] for row in json.loads(capsys.readouterr().out)["steps"]}
     assert rows["stage-1/sft"] == "done"
     assert rows["stage-1/dpo"] == "to do"
 

@@ -284,6 +284,11 @@ def test_the_merge_step_notes_its_check_and_keeps_weights_out_of_its_directory(t
     assert note["digest"] == directory_digest(merged) != directory_digest(TINY)
     assert note["parity"]["mean"] < note["parity"]["tolerance"] < note["parity"]["rounding"] < note["parity"]["effect"]
     assert [p.name for p in ctx.out.iterdir()] == ["merge.json"]
+    assert ctx.reporter.warnings == []  # type: ignore[attr-defined]
+
+    edit(tmp_path / "run" / "stage-1" / "sft" / "adapter", lora_alpha=0.001)  # below the last digit of 16-bit weights
+    step.run(ctx)
+    assert ctx.reporter.warnings == ["merge_rounding"]  # type: ignore[attr-defined]
 
 
 def test_a_merge_that_fails_its_check_leaves_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from pipeline.protocol import EXIT_OK
-from pipeline.records import SftRow, read_records, write_records
 from pipeline.recipe_load import load
+from pipeline.records import SftRow, read_records, write_records
 from pipeline.runner import Options, run
 from pipeline.steps import STEPS
 from pipeline.steps.base import StepContext

@@ -28,7 +28,7 @@ BETA = {"sigmoid_norm": 5.0, "sigmoid": 0.1, "ipo": 1.0, "robust": 0.1, "orpo": 
 
 def settings(name: str, **changes: Any) -> Dpo:
     smoothing = {"label_smoothing": 0.1} if name == "robust" else {}
-    made = {"loss": (name,), "loss_weights": (1.0,), "beta": BETA[name], "batch": 9, "epochs": 5, "learning_rate": 2e-3}
+    made = {"loss": (name,), "loss_weights": (1.0,), "beta": BETA[name], "batch": 9, "epochs": 3, "learning_rate": 2e-3}
     return Dpo(**{**made, **smoothing, "warmup": 0.0, **changes})
 
 

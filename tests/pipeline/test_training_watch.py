@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from pathlib import Path
@@ -76,6 +77,12 @@ def test_a_gradient_spike_and_a_collapsed_entropy_are_told_once() -> None:
     assert watch.facts["grad_norm_spikes"] == 2
     assert watch.facts["grad_norm_largest"] == 50.0
     assert watch.facts["entropy_last"] == pytest.approx(0.01)
+
+
+def test_a_gradient_that_is_no_number_is_told_and_stays_out_of_the_manifest() -> None:
+    watch, memory = watched([entry(grad_norm=2.0), entry(grad_norm=math.nan), entry(grad_norm=math.inf)])
+    assert memory.warnings == ["gradient_spike"]
+    assert json.loads(json.dumps(watch.summary(), allow_nan=False))["grad_norm_largest"] == 2.0
 
 
 @pytest.mark.parametrize(("loss", "said"), [(math.nan, "not a number"), (math.inf, "not a number"), (0.0, "exactly 0")])

@@ -1,0 +1,135 @@
+"""How long a step still takes: its progress measured in work instead of rows, and a rate that follows the work.
+
+Rows mislead: long prompts come first, phases differ, and a batch of a hundred answers ends all at once. Work is counted
+in prompt tokens: a token that is written costs as much as some of them, and every pass over the weights as many more.
+Nothing here can change a result. Standard library only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+PASS = 100.0
+"""Prompt tokens that one more pass over the weights is worth: 100-220 for 32B on A100 and H200 by their limits, 80-100
+for small models on a CPU (measured)."""
+WRITTEN = 0.4
+"""Of their limit the rows of a batch write on average before they are stopped."""
+LONGEST = 0.8
+"""Of its limit the longest row of a batch writes."""
+OWN_RATE = 0.02
+"""Share of its work after which a step's own rate rules and no longer the forecast."""
+MEMORY = 0.3
+"""Of the time so far, the time over which the recent rate is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a written token costs in prompt tokens: it needs logits, which matter where the vocabulary is large."""
+
+    write: float = 1.0
+
+    @staticmethod
+    def of(layers: int, hidden: int, ffn: int, vocab: int) -> Costs:
+        return Costs(1 + vocab / max(1, layers * (4 * hidden + 3 * ffn)))
+
+
+@dataclass(frozen=True, slots=True)
+class BatchWork:
+    """One planned batch: tokens of its different prompts, its rows, and the limits of its rows (mean and highest)."""
+
+    prompt: float
+    rows: int
+    limit: float
+    highest: float
+
+    @staticmethod
+    def of(prompts: Sequence[tuple[int, ...]], limits: Sequence[int]) -> BatchWork:
+        return BatchWork(sum(map(len, set(prompts))), len(limits), sum(limits) / len(limits), max(limits))
+
+    def cost(self, costs: Costs) -> float:
+        return self.prompt + self.rows * WRITTEN * self.limit * costs.write + (1 + LONGEST * self.highest) * PASS
+
+    def progress(self, costs: Costs) -> Callable[[int], float]:
+        """A function of the rows ended so far, called once for every token, that says the share of this batch. While a
+        row lives, the longest may still run to its limit; of those alive half are foreseen to go with it."""
+        done, steps = self.prompt + PASS, 0
+
+        def share(ended: int) -> float:
+            nonlocal done, steps
+            live = self.rows - ended
+            steps += 1
+            done += live * costs.write + PASS
+            left = max(0.0, self.highest - steps) if live else 0.0
+            return done / (done + LONGEST * left * (PASS + live * costs.write / 2))
+
+        return share
+
+
+def planned_cost(lengths: Sequence[int], limits: Sequence[int], batch_tokens: int, costs: Costs) -> float:
+    """The cost of different prompts of so many tokens, before anybody cut them into batches."""
+    if not lengths:
+        return 0.0
+    batches = max(1.0, (sum(lengths) + sum(limits)) / batch_tokens)
+    whole = BatchWork(sum(lengths), len(lengths), sum(limits) / len(limits), max(limits)).cost(costs)
+    return whole + (batches - 1) * (1 + LONGEST * max(limits)) * PASS
+
+
+class Eta:
+    """Seconds left of one attempt at a step, from the share of its work that is done. Loading is not work: the clock
+    begins with the first share. `expected` are the busy seconds foreseen for the whole step, `rest` those of all steps
+    to come; None where unknown."""
+
+    def __init__(self, expected: float | None = None, rest: float | None = None) -> None:
+        self._expected, self._rest = expected, rest
+        self._first: tuple[float, float] | None = None
+        self._last = (0.0, 0.0)
+        self._recent_s = self._recent = 0.0
+        self._seen: deque[tuple[float, float]] = deque()
+
+    @property
+    def began(self) -> float | None:
+        """When the first share was told; None before."""
+        return None if self._first is None else self._first[0]
+
+    def update(self, now: float, share: float) -> float | None:
+        """Seconds left of the step; None until there is something to divide."""
+        share = min(1.0, max(0.0, share))
+        if self._first is None:
+            self._first = self._last = (now, share)
+        self._seen.append((now, share))
+        elapsed, gained = now - self._first[0], share - self._first[1]
+        span = now - self._last[0]
+        kept = math.exp(-span / (MEMORY * elapsed)) if elapsed > 0 else 0.0
+        self._recent_s = kept * self._recent_s + span
+        self._recent = kept * self._recent + max(0.0, share - self._last[1])
+        self._last = (now, share)
+        own = self._own(elapsed, gained, 1 - share)
+        if self._expected is None:
+            return None if own is None else round(own, 1)
+        foreseen = max(self._expected * (1 - share), 0.0)
+        weight = 0.0 if own is None else min(1.0, gained / OWN_RATE)
+        return round(weight * (own or 0.0) + (1 - weight) * foreseen, 1)
+
+    def of_run(self, step: float | None) -> float | None:
+        """Seconds left of the run, by what is left of this step."""
+        return None if step is None or self._rest is None else round(step + self._rest, 1)
+
+    def slow(self, now: float, expected: float, window: float, share: float) -> float | None:
+        """By the work of the last `window` seconds: its rate as a share of the expected one (whole work in `expected`
+        seconds), where that lies below `share`; None where it does not, or less than a window was seen."""
+        while len(self._seen) > 1 and self._seen[1][0] <= now - window:
+            self._seen.popleft()
+        if not self._seen or self._seen[0][0] > now - window or self._last[1] >= 1:
+            return None
+        reached = (self._last[1] - self._seen[0][1]) * expected / (now - self._seen[0][0])
+        return reached if reached < share else None
+
+    def _own(self, elapsed: float, gained: float, left: float) -> float | None:
+        if elapsed <= 0 or gained <= 0:
+            return None
+        overall = gained / elapsed
+        recent = self._recent / self._recent_s if self._recent_s > 0 else overall
+        return left / ((overall + recent) / 2)

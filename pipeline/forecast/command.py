@@ -1,0 +1,82 @@
+"""`python -m pipeline plan`: what a recipe would take on a machine, before anything is paid for."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from pipeline import artifacts, environment, plan
+from pipeline.errors import UsageError
+from pipeline.forecast import machines, shapes, table
+from pipeline.ledger import Rates
+from pipeline.protocol import EXIT_OK
+from pipeline.recipe import Recipe
+from pipeline.recipe_load import load
+from pipeline.rundir import read_run
+
+
+def run(args: argparse.Namespace) -> int:
+    recipe = load(args.recipe, args.overlays)
+    if args.count < 1:
+        raise UsageError(f"--count {args.count}: a machine has at least one GPU.")
+    if args.price is not None and not 0 <= args.price < float("inf"):
+        raise UsageError(f"--price {args.price}: give USD an hour, 0 or more.")
+    machine = chosen(recipe, args.gpu)
+    shape = shapes.shape_of(recipe.model)
+    if shape is None:
+        raise UsageError(
+            f"the size of {recipe.model.id} is unknown: it is not on this machine. Fetch it first, or use one of: "
+            f"{', '.join(shapes.KNOWN)}."
+        )
+    price = args.price if args.price is not None else environment.price_per_hour(os.environ)
+    found = table.table(
+        recipe,
+        plan.build(recipe),
+        shape,
+        machine,
+        args.count,
+        price,
+        measured(recipe, machine, args.run_dir),
+        (lambda step: artifacts.read_done(args.run_dir / step) is not None) if args.run_dir is not None else None,
+    )
+    print(json.dumps(table.as_dict(found), ensure_ascii=False) if args.json else table.text(found))
+    return EXIT_OK
+
+
+def chosen(recipe: Recipe, name: str | None) -> machines.Machine:
+    """The machine that was named, else the one the recipe speaks of in its description or name, else this one."""
+    if name is not None:
+        return machines.machine(name)
+    if recipe.hardware.device == "cpu":
+        return machines.CPU
+    told = machines.find(f"{recipe.description} {recipe.name}")
+    if told is not None:
+        return told
+    here = [found for card in environment.gpus() if (found := machines.find(card)) is not None]
+    if here:
+        return here[0]
+    if recipe.hardware.device == "auto":
+        return machines.CPU
+    raise UsageError(f"say on which GPU recipe {recipe.name!r} is to run: --gpu with one of {machines.names()}.")
+
+
+def measured(recipe: Recipe, machine: machines.Machine, run_dir: Path | None) -> Rates | None:
+    """What was measured beside the run directory (else among the runs here) on such a machine; None for nothing."""
+    runs = run_dir.absolute().parent if run_dir is not None else Path(os.environ.get("CAI_BASE_DIR") or ".") / "runs"
+    hardware = (read_run(run_dir) or {}).get("hardware") if run_dir is not None else None
+    labels = Rates.labels(runs, recipe.model.id)
+    mine = [label(hardware)] if hardware else []
+    fitting = [text for text in [*labels, *mine] if _is(text, machine)]
+    return Rates(runs, fitting[-1], recipe.model.id, recipe.name) if fitting else None
+
+
+def label(hardware: dict[str, object]) -> str:
+    """The name under which the ledger keeps a machine."""
+    return str(hardware["gpu"] or f"{hardware['cpu']} × {hardware['threads']}")
+
+
+def _is(text: str, machine: machines.Machine) -> bool:
+    found = machines.find(text)
+    return found == machine if found is not None else machine.name == machines.CPU.name and " × " in text

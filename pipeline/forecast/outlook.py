@@ -1,0 +1,94 @@
+"""What a run may expect of its steps: measured on this machine where it can be, else from the machine's limits.
+
+A forecast is a service: whatever is unknown leaves it None, and nothing that goes wrong here may end a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pipeline.errors import PipelineError
+from pipeline.forecast import machines, rates, shapes
+from pipeline.forecast.work import Work, works
+from pipeline.ledger import Account, Forecast, Rates, kind_of
+from pipeline.plan import PlannedStep
+from pipeline.recipe import Recipe
+from pipeline.supervise import Outcome
+
+TRAINING = ("sft", "dpo")
+READING = ("critique",)
+"""Kinds of step whose counted tokens are trained on, and read."""
+
+
+class Outlook:
+    """Forecasts of one run. `done(step)` says whether a step's result is there already and will cost nothing."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        plan: Sequence[PlannedStep],
+        hardware: Mapping[str, Any],
+        measured: Rates,
+        done: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        self._plan, self._measured, self._done = tuple(plan), measured, done
+        self._works, self._bounds = _bounds(recipe, self._plan, hardware)
+
+    def step(self, name: str) -> Forecast | None:
+        """The time of one step; None where neither work nor machine is known and it never ran."""
+        bound, work = self._bounds.get(name), self._works.get(name)
+        planned = bound.busy if bound is not None and bound.busy > 0 else None
+        found = self._measured.forecast(name, planned, precision_of(work))
+        if found is None and bound is not None:
+            return Forecast(bound.total, False, bound.busy)
+        return found
+
+    def later(self, name: str) -> float | None:
+        """Seconds of all steps after this one that are not done; None where one of them is unknown."""
+        names = [p.name for p in self._plan]
+        after = names[names.index(name) + 1 :] if name in names else []
+        found = [self.step(step) for step in after if not self._done(step)]
+        return None if None in found else sum(f.seconds for f in found if f is not None)
+
+    def record(self, name: str, manifest: Mapping[str, Any], last: Outcome, prior: float) -> None:
+        """Note what a finished step took, by its manifest and last attempt; `prior` are the seconds of the others. A
+        step that was skipped says nothing about its kind."""
+        if (manifest.get("summary") or {}).get("skipped"):
+            return
+        bound, kind = self._bounds.get(name), kind_of(name)
+        counted, read = int(manifest.get("tokens") or 0), int(manifest.get("tokens_read") or 0)
+        seconds = float(manifest["seconds"])
+        waiting = max(0.0, last.seconds - (seconds - prior))
+        loading = min(seconds, max(0.0, (last.until_work or 0.0) - waiting))
+        self._measured.record(
+            name,
+            Account(
+                busy=seconds - loading,
+                loading=loading,
+                waiting=waiting,
+                tokens_in=read + counted * (kind in READING),
+                tokens_out=counted * (kind not in (*READING, *TRAINING)),
+                trained=counted * (kind in TRAINING),
+                usd=manifest.get("cost_usd"),
+                planned=bound.busy if bound is not None and bound.busy > 0 else None,
+                precision=precision_of(self._works.get(name)),
+            ),
+        )
+
+
+def precision_of(work: Work | None) -> str:
+    return "" if work is None or work.precision is None else work.precision.value
+
+
+def _bounds(
+    recipe: Recipe, plan: tuple[PlannedStep, ...], hardware: Mapping[str, Any]
+) -> tuple[dict[str, Work], dict[str, rates.Seconds]]:
+    machine, shape = machines.of_hardware(hardware), shapes.shape_of(recipe.model)
+    if machine is None or shape is None:
+        return {}, {}
+    try:
+        found = works(recipe, plan, shape.chars_per_token)
+    except (PipelineError, LookupError, ValueError, OSError):
+        return {}, {}
+    return found, {name: rates.seconds(work, shape, machine) for name, work in found.items()}

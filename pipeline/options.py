@@ -1,0 +1,41 @@
+"""What one session of a run is started with."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline import plan
+from pipeline.processes import PRELOAD
+from pipeline.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything a run depends on. `report` renders the run directory at the end; `say` narrates a line for people.
+
+    `registry` is `module:attribute` of the steps, `steps` the plan (None: the recipe's). `preload` and `prepare` name
+    the modules that hold torch. `clock` gives unix seconds.
+    """
+
+    recipe: Recipe
+    run_dir: Path
+    run_id: str
+    until: str | None = None
+    force: tuple[str, ...] = ()
+    supersede: bool = False
+    explain: bool = False
+    override_gate: str | None = None  # why a gate that does not advance is passed over; None: it ends the run
+    overlays: tuple[str, ...] = ()
+    registry: str = plan.REGISTRY
+    steps: tuple[plan.PlannedStep, ...] | None = None
+    preload: tuple[str, ...] = PRELOAD
+    prepare: str = "pipeline.preload"
+    report: Callable[[Path], object] | None = None
+    say: Callable[[str], None] = print
+    clock: Callable[[], float] = time.time
+    env: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    heartbeat_s: float = 10.0

@@ -1,0 +1,210 @@
+"""A chain of stages: who reads whose results, what passing over a gate leaves behind, fresh blocks, scratch weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import artifacts
+from pipeline.errors import UsageError
+from pipeline.plan import STAGE_STEPS
+from pipeline.protocol import Event, Verdict, read_events
+from pipeline.recipe import Model, Recipe
+from pipeline.runner import run
+from pipeline.steps import gate as gate_step
+from pipeline.steps.base import StepContext
+from tests.pipeline.fake_chain import chain, decide, ran, told
+from tests.pipeline.model_tools import Memory
+
+CHANGED = {"train": {"sft": {"learning_rate": 3e-4}}}
+
+
+def manifest(root: Path, step: str) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads((root / "run" / step / "manifest.json").read_text())
+    return body
+
+
+def record(root: Path) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads((root / "run" / "run.json").read_text())
+    return body
+
+
+def events(root: Path, kind: str) -> list[Event]:
+    return [e for e in read_events(root / "run" / "events.jsonl") if e.kind == kind]
+
+
+def test_a_chain_goes_through_every_stage_in_the_recipes_order(tmp_path: Path) -> None:
+    assert run(chain(tmp_path)) == 0
+    assert ran(tmp_path) == ["stage-0/evaluate", *(f"stage-{n}/{kind}" for n in (1, 2) for kind in STAGE_STEPS)]
+    assert [(e["stage"], e["verdict"]) for e in events(tmp_path, "gate")] == [(1, "PASS"), (2, "PASS")]
+
+
+def test_a_later_stage_reads_the_one_before_it_in_the_chain_and_every_earlier_set(tmp_path: Path) -> None:
+    assert run(chain(tmp_path, (1, 3, 4))) == 0
+    assert (told(tmp_path, "stage-1/sft")["previous"], told(tmp_path, "stage-1/sft")["earlier"]) == (None, [])
+    assert (told(tmp_path, "stage-4/sft")["previous"], told(tmp_path, "stage-4/sft")["earlier"]) == (3, [1, 3])
+    assert "stage-3/merge" in manifest(tmp_path, "stage-4/generate")["inputs"]
+    assert "stage-1/merge" not in manifest(tmp_path, "stage-4/generate")["inputs"]
+    gate = manifest(tmp_path, "stage-4/gate")["inputs"]
+    assert {"stage-0/evaluate", "stage-1/evaluate", "stage-3/evaluate", "stage-4/evaluate"} <= gate.keys()
+    assert {"stage-1/filter", "stage-3/filter"} <= manifest(tmp_path, "stage-4/filter")["inputs"].keys()
+    assert manifest(tmp_path, "stage-1/generate")["inputs"].keys() == {"stage-0/evaluate"}
+
+
+def test_an_earlier_stage_made_anew_makes_the_later_one_anew(tmp_path: Path) -> None:
+    assert run(chain(tmp_path)) == 0
+    before = len(ran(tmp_path))
+    assert run(chain(tmp_path, fields={"data": {"instructions": 9, "answer_temperature": 0.6}}, supersede=True)) == 0
+    again = ran(tmp_path)[before:]
+    assert "stage-0/evaluate" not in again
+    assert "stage-1/generate" not in again  # does not read the temperature of answers
+    assert {"stage-1/answer", "stage-1/merge", "stage-2/generate", "stage-2/gate"} <= set(again)
+
+
+@pytest.mark.parametrize("verdict", [v for v in Verdict if not v.advances])
+def test_a_gate_that_does_not_advance_ends_the_run_before_its_merge(tmp_path: Path, verdict: str) -> None:
+    decide(tmp_path, 1, "nothing" if verdict == "MISSING" else verdict)
+    assert run(chain(tmp_path)) == 5
+    assert ran(tmp_path)[-1] == "stage-1/gate"
+    assert record(tmp_path)["overrides"] == []
+    assert events(tmp_path, "gate")[-1]["verdict"] == verdict
+    assert verdict in events(tmp_path, "run_finished")[-1]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "how", "reason"),
+    [
+        ({}, {"override_gate": "to see stage 2 at all"}, "to see stage 2 at all"),
+        ({"evaluation": {"on_fail": "continue"}}, {}, "the recipe fake goes on past a gate that fails"),
+    ],
+)
+def test_a_gate_passed_over_is_marked_everywhere_behind_it_and_the_run_still_ends_with_5(
+    tmp_path: Path, fields: dict[str, Any], how: dict[str, Any], reason: str
+) -> None:
+    decide(tmp_path, 1, "FAIL")
+    assert run(chain(tmp_path, fields=fields, **how)) == 5
+    entry = {"stage": 1, "verdict": "FAIL", "reason": reason}
+    assert record(tmp_path)["overrides"] == [entry]
+    for kind in STAGE_STEPS:
+        assert manifest(tmp_path, f"stage-2/{kind}")["overrides"] == [entry]
+        assert kind == "merge" or manifest(tmp_path, f"stage-1/{kind}")["overrides"] == []
+    assert manifest(tmp_path, "stage-1/merge")["overrides"] == [entry]
+    warning = next(e for e in events(tmp_path, "warning") if e["code"] == "gate-overridden")
+    assert reason in warning["text"] and "FAIL" in warning["text"]
+    assert [e["verdict"] for e in events(tmp_path, "gate")] == ["FAIL", "PASS"]
+    end = events(tmp_path, "run_finished")[-1]
+    assert (end["exit_code"], "1 of 2 gates did not pass" in end["reason"]) == (5, True)
+
+
+def test_a_gate_that_was_passed_over_stops_the_next_start_that_does_not_say_so_again(tmp_path: Path) -> None:
+    decide(tmp_path, 1, "FAIL")
+    assert run(chain(tmp_path, override_gate="once", until="stage-2/generate")) == 0
+    before = len(ran(tmp_path))
+    assert run(chain(tmp_path)) == 5
+    assert len(ran(tmp_path)) == before
+
+
+def test_the_mark_of_a_gate_that_was_passed_over_goes_when_a_later_attempt_passes(tmp_path: Path) -> None:
+    decide(tmp_path, 1, "FAIL")
+    assert run(chain(tmp_path, override_gate="once")) == 5
+    decide(tmp_path, 1, "PASS")
+    assert run(chain(tmp_path, fields=CHANGED, supersede=True)) == 0
+    assert record(tmp_path)["overrides"] == []
+    assert manifest(tmp_path, "stage-2/sft")["overrides"] == []
+
+
+def test_a_deleted_gate_that_cannot_be_decided_again_is_missing_and_ends_with_5(tmp_path: Path) -> None:
+    assert run(chain(tmp_path)) == 0
+    (tmp_path / "run/stage-1/gate.json").unlink()
+    assert run(chain(tmp_path)) == 0  # the step's own copy is whole and is published again
+    assert json.loads((tmp_path / "run/stage-1/gate.json").read_text())["verdict"] == "PASS"
+    shutil.rmtree(tmp_path / "run/stage-1/gate")
+    decide(tmp_path, 1, "nothing")
+    assert run(chain(tmp_path)) == 5
+    assert events(tmp_path, "gate")[-1]["verdict"] == "MISSING"
+    assert not (tmp_path / "run/stage-1/gate.json").exists()
+
+
+def test_the_real_gate_finds_nothing_measured_and_says_missing(tmp_path: Path) -> None:
+    out = tmp_path / "run/stage-1/gate"
+    out.mkdir(parents=True)
+    real = Recipe(name="r", description="d", model=Model(id="tiny"))
+    summary = gate_step.run(StepContext(real, 1, "stage-1/gate", "k", tmp_path / "run", out, Memory()))
+    assert summary is not None
+    assert (summary["verdict"], json.loads((out / "gate.json").read_text())["advances"]) == ("MISSING", False)
+
+
+def test_a_second_attempt_is_decided_on_the_next_block_and_leaves_the_instructions_alone(tmp_path: Path) -> None:
+    decide(tmp_path, 1, "FAIL")
+    assert run(chain(tmp_path)) == 5
+    generated = artifacts.read_done(tmp_path / "run/stage-1/generate")
+    before = len(ran(tmp_path))
+    decide(tmp_path, 1, "PASS")
+    assert run(chain(tmp_path, fields=CHANGED, supersede=True)) == 0
+    again = ran(tmp_path)[before:]
+    assert again[0] == "stage-1/baseline"
+    assert not {"stage-0/evaluate", "stage-1/generate", "stage-1/answer", "stage-1/filter"} & set(again)
+    assert artifacts.read_done(tmp_path / "run/stage-1/generate") == generated
+    assert told(tmp_path, "stage-1/baseline")["blocks"]["1"] == 1
+    assert told(tmp_path, "stage-1/evaluate")["blocks"] == {"1": 1, "2": 0}
+    assert "stage-1/baseline" in manifest(tmp_path, "stage-1/gate")["inputs"]
+    assert [e["attempt"] for e in events(tmp_path, "gate")] == [1, 2, 1]
+    noted = json.loads((tmp_path / "run/stage-1/attempts.json").read_text())
+    assert [(e["attempt"], e["verdict"]) for e in noted] == [(1, "FAIL"), (2, "PASS")]
+
+
+def test_the_same_recipe_again_is_the_same_attempt_on_the_same_block(tmp_path: Path) -> None:
+    decide(tmp_path, 1, "FAIL")
+    assert run(chain(tmp_path)) == 5
+    before = ran(tmp_path)
+    assert run(chain(tmp_path)) == 5
+    assert ran(tmp_path) == before
+    assert run(chain(tmp_path, force=("stage-1/gate",))) == 5
+    assert told(tmp_path, "stage-1/gate")["blocks"]["1"] == 0
+    assert len(json.loads((tmp_path / "run/stage-1/attempts.json").read_text())) == 1
+
+
+def test_without_a_block_left_a_further_attempt_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    decide(tmp_path, 1, "FAIL")
+    for number in (1, 2):
+        rate = {"train": {"sft": {"learning_rate": number * 1e-4}}}
+        assert run(chain(tmp_path, fields=rate, supersede=True)) == 5
+    before = artifacts.digest(tmp_path / "run")
+    with pytest.raises(UsageError, match=r"attempt 3 .*stage 1.*block-2.*freeze a further block") as caught:
+        run(chain(tmp_path, fields={"train": {"sft": {"learning_rate": 9e-4}}}, supersede=True))
+    assert caught.value.exit_code == 2
+    assert artifacts.digest(tmp_path / "run") == before
+
+
+def test_scratch_weights_that_are_gone_are_merged_again_to_the_same_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.models.resolve import directory_digest
+    from pipeline.steps import merge
+    from pipeline.steps.weights import weights_after
+    from tests.pipeline.test_merge import adapter
+
+    monkeypatch.setenv("MAXCAI_CACHE_DIR", str(tmp_path / "cache"))
+    home = tmp_path / "run"
+    two = Recipe.model_validate(
+        {"name": "r", "description": "d", "model": {"id": "tiny"}, "stages": (1, 2), "evaluation": {"items": 32}}
+    )
+    for stage in (1, 2):
+        adapter(home / f"stage-{stage}/dpo/adapter", stage, lora_alpha=1)
+        out = home / f"stage-{stage}/merge"
+        out.mkdir()
+        merge.run(StepContext(two, stage, f"stage-{stage}/merge", "k", home, out, Memory()))
+    ctx = StepContext(two, 2, "stage-2/evaluate", "k", home, home / "stage-2/evaluate", Memory())
+    folder, digest = weights_after(ctx, 2)
+    shutil.rmtree(home / "scratch")
+    assert weights_after(ctx, 2) == (folder, digest)  # stage 1's weights are made again on the way
+    assert directory_digest(folder) == digest
+
+    shutil.rmtree(home / "scratch")
+    adapter(home / "stage-2/dpo/adapter", 9)  # not the adapter that merge.json speaks of
+    with pytest.raises(ValueError, match="stage 2 merged anew to"):
+        weights_after(ctx, 2)

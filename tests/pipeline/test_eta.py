@@ -1,0 +1,183 @@
+"""Time left is told from work: phases, batches that end all at once, loading and slow machines do not mislead it."""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from pipeline.environment import source_root
+from pipeline.eta import PASS, BatchWork, Costs, Eta, planned_cost
+from pipeline.events import EventWriter
+from pipeline.protocol import RunPaths
+
+Phase = tuple[float, float]
+"""Seconds that a phase takes, and the work that was foreseen for it."""
+
+
+def told(phases: list[Phase], eta: Eta, noise: float = 0.0, every: float = 0.5) -> Iterator[tuple[float, float | None]]:
+    """(share of the time gone, seconds left as told) of a step with these phases. `noise`: how unevenly work comes."""
+    rng = random.Random(1)
+    total, work = sum(s for s, _ in phases), sum(w for _, w in phases)
+    now, done = 0.0, 0.0
+    yield 0.0, eta.update(now, 0.0)
+    for seconds, share in phases:
+        pieces = max(1, round(seconds / every))
+        weights = [1 + noise * rng.uniform(-1, 1) for _ in range(pieces)]
+        for weight in weights:
+            now += seconds / pieces
+            done += share / work * weight / sum(weights)
+            yield now / total, eta.update(now, done)
+
+
+def errors(phases: list[Phase], eta: Eta | None = None, **options: float) -> dict[float, float]:
+    """The relative error of the newest figure at several shares of the time."""
+    total, found = sum(s for s, _ in phases), {}
+    for gone, left in told(phases, eta or Eta(), **options):
+        for point in (0.05, 0.10, 0.25, 0.50, 0.75):
+            if point not in found and gone >= point and left is not None:
+                found[point] = left / (total * (1 - gone)) - 1
+    return found
+
+
+@pytest.mark.parametrize(
+    "phases",
+    [
+        [(100.0, 1.0)],
+        [(30.0, 0.3), (60.0, 0.6), (10.0, 0.1)],
+        [(40.0, 0.45), (60.0, 0.55)],  # work that was foreseen a little wrong
+    ],
+)
+def test_after_a_twentieth_of_a_step_the_time_left_is_right_within_a_quarter(phases: list[Phase]) -> None:
+    found = errors(phases, noise=0.8)
+    assert sorted(found) == [0.05, 0.10, 0.25, 0.50, 0.75]
+    assert max(map(abs, found.values())) < 0.25
+
+
+def test_rows_mislead_where_work_does_not() -> None:
+    long, short = (80.0, 0.8), (20.0, 0.2)
+    by_rows = errors([(80.0, 0.5), (20.0, 0.5)])  # as many rows in either phase
+    assert by_rows[0.5] > 0.25
+    assert abs(errors([long, short])[0.5]) < 0.05
+
+
+def test_a_machine_that_grows_slower_is_noticed() -> None:
+    found = errors([(20.0, 0.5), (80.0, 0.5)])
+    overall_only = (0.5 / 0.75) / (0.75 / 0.5) - 1  # what the mean rate would say half-way through
+    assert found[0.75] > overall_only
+    assert abs(found[0.75]) < 0.5
+
+
+def test_before_its_own_rate_is_known_the_forecast_speaks() -> None:
+    eta = Eta(expected=200.0, rest=50.0)
+    assert eta.update(10.0, 0.0) == 200.0
+    assert eta.of_run(200.0) == 250.0
+    assert Eta().update(10.0, 0.0) is None
+    assert Eta().of_run(5.0) is None
+    assert eta.update(11.0, 0.01) == pytest.approx((200 * 0.99 + 99) / 2, abs=0.1)  # half its own: 1 % a second
+    assert eta.update(12.0, 0.02) == pytest.approx(98, abs=1)
+
+
+def test_loading_is_no_work() -> None:
+    eta = Eta()
+    assert eta.began is None
+    eta.update(300.0, 0.0)  # weights were read for five minutes
+    assert eta.began == 300.0
+    assert eta.update(310.0, 0.5) == pytest.approx(10.0, abs=0.1)
+
+
+def test_a_resumed_step_counts_only_what_it_does_itself() -> None:
+    eta = Eta()
+    eta.update(0.0, 0.8)
+    assert eta.update(10.0, 0.9) == pytest.approx(10.0, abs=0.1)
+
+
+def test_a_share_that_falls_or_leaves_its_bounds_never_gives_a_negative_time() -> None:
+    eta = Eta()
+    for now, share in enumerate((0.0, 0.5, 0.4, 1.2, -1.0, 0.9)):
+        left = eta.update(float(now), share)
+        assert left is None or left >= 0
+
+
+def test_the_rate_of_the_last_minutes_is_held_against_the_measured_one() -> None:
+    eta = Eta()
+    for now in range(0, 400, 10):
+        eta.update(float(now), 0.3 * min(now, 100) / 100)
+    assert eta.slow(390.0, 1000.0, 300.0, 0.2) == pytest.approx(0.1)  # 3 % in 300 s, where 30 % were due
+    assert eta.slow(390.0, 1000.0, 500.0, 0.2) is None  # so long was it not watched
+    brisk = Eta()
+    for now in range(0, 400, 10):
+        brisk.update(float(now), now / 1000)
+    assert brisk.slow(390.0, 1000.0, 300.0, 0.2) is None
+    assert Eta().slow(1e6, 1.0, 300.0, 0.2) is None
+
+
+def test_a_step_that_has_done_its_work_is_never_slow() -> None:
+    eta = Eta()
+    eta.update(0.0, 0.0)
+    eta.update(10.0, 1.0)
+    assert eta.slow(5000.0, 10.0, 300.0, 0.2) is None
+
+
+def test_work_of_a_batch_counts_equal_prompts_once() -> None:
+    one, twice = BatchWork.of([(1, 2, 3)], [10]), BatchWork.of([(1, 2, 3), (1, 2, 3)], [10, 30])
+    assert (one.prompt, twice.prompt, twice.rows, twice.limit, twice.highest) == (3, 3, 2, 20, 30)
+    assert twice.cost(Costs()) > one.cost(Costs()) > PASS
+
+
+def test_a_batch_grows_towards_its_end_and_never_past_it() -> None:
+    batch = BatchWork(500.0, 20, 40.0, 40.0)
+    inside = batch.progress(Costs(2.7))
+    shares = [inside(min(20, step // 2)) for step in range(60)]
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < 0.3
+    assert shares[-1] <= 1.0
+
+
+def test_a_large_vocabulary_makes_writing_dearer_than_reading() -> None:
+    small, large = Costs.of(18, 640, 2048, 2048), Costs.of(18, 640, 2048, 262_144)
+    assert 1 < small.write < 1.1 < 2 < large.write
+    assert Costs.of(64, 5120, 27_648, 152_064).write < 1.1
+
+
+def test_more_batches_cost_more_than_one() -> None:
+    lengths, limits = [100] * 50, [20] * 50
+    assert planned_cost(lengths, limits, 600, Costs()) > planned_cost(lengths, limits, 6000, Costs())
+    assert planned_cost([], [], 600, Costs()) == 0
+
+
+def replay_tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("eta_accuracy", source_root() / "benchmarks" / "eta_accuracy.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_replay_of_a_run_says_how_far_off_its_figures_were(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    writer = EventWriter(RunPaths(tmp_path).events, lambda: 1e9 + now)
+    step = "stage-1/sft"
+    writer.emit("step_started", step=step, key="k", attempt=1, forecast_s=None)
+    for now in (20.0, 25.0, 30.0, 45.0, 70.0):
+        done = int(now - 20)
+        writer.progress(
+            step, done=done, total=100, unit="steps", rate=1.0, eta_s=(100.0 - done) * 1.2 if done else None
+        )
+    now = 120.0
+    writer.emit("step_finished", step=step, state="done", seconds=120.0, tokens=None, usd=None)
+    writer.close()
+    module = replay_tool(monkeypatch)
+    assert module.main([str(tmp_path)]) == 0
+    shown = capsys.readouterr().out.splitlines()[1]
+    assert shown.split()[-6:] == ["20.0", "100.0", "+20%", "+20%", "+20%", "+20%"]
+    assert module.main([str(tmp_path), "--shortest", "1000"]) == 1
