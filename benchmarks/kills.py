@@ -92,7 +92,10 @@ class Killer:
             self.starts += 1
             with (self.run_dir.parent / "narration.log").open("ab") as log:
                 process = subprocess.Popen(self.command, stdout=log, stderr=log, cwd=self.cwd)
-            code = self._until_killed(process)
+            try:
+                code = self._until_killed(process)
+            finally:
+                process.kill()  # does nothing where it has ended
             if code in ENDS:
                 return code
             if code != -signal.SIGKILL and not self._after_crashes():

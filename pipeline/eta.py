@@ -13,8 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 PASS = 100.0
-"""Prompt tokens that one more pass over the weights is worth: 100-220 for 32B on A100 and H200 by their limits, 80-100
-for small models on a CPU (measured)."""
+"""Prompt tokens that one more pass over the weights is worth on a GPU: 100-220 for 32B on A100 and H200, by their
+limits."""
+PASS_CPU = 20.0
+"""The same on a CPU, measured with a model of 270 million parameters on two cores."""
 WRITTEN = 0.4
 """Of their limit the rows of a batch write on average before they are stopped."""
 LONGEST = 0.8
@@ -27,13 +29,15 @@ MEMORY = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What a written token costs in prompt tokens: it needs logits, which matter where the vocabulary is large."""
+    """What a written token costs in prompt tokens (it needs logits, which matter where the vocabulary is large), and a
+    pass over the weights."""
 
     write: float = 1.0
+    step: float = PASS
 
     @staticmethod
-    def of(layers: int, hidden: int, ffn: int, vocab: int) -> Costs:
-        return Costs(1 + vocab / max(1, layers * (4 * hidden + 3 * ffn)))
+    def of(layers: int, hidden: int, ffn: int, vocab: int, step: float = PASS) -> Costs:
+        return Costs(1 + vocab / max(1, layers * (4 * hidden + 3 * ffn)), step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +54,20 @@ class BatchWork:
         return BatchWork(sum(map(len, set(prompts))), len(limits), sum(limits) / len(limits), max(limits))
 
     def cost(self, costs: Costs) -> float:
-        return self.prompt + self.rows * WRITTEN * self.limit * costs.write + (1 + LONGEST * self.highest) * PASS
+        return self.prompt + self.rows * WRITTEN * self.limit * costs.write + (1 + LONGEST * self.highest) * costs.step
 
     def progress(self, costs: Costs) -> Callable[[int], float]:
         """A function of the rows ended so far, called once for every token, that says the share of this batch. While a
         row lives, the longest may still run to its limit; of those alive half are foreseen to go with it."""
-        done, steps = self.prompt + PASS, 0
+        done, steps = self.prompt + costs.step, 0
 
         def share(ended: int) -> float:
             nonlocal done, steps
             live = self.rows - ended
             steps += 1
-            done += live * costs.write + PASS
+            done += live * costs.write + costs.step
             left = max(0.0, self.highest - steps) if live else 0.0
-            return done / (done + LONGEST * left * (PASS + live * costs.write / 2))
+            return done / (done + LONGEST * left * (costs.step + live * costs.write / 2))
 
         return share
 
@@ -74,7 +78,7 @@ def planned_cost(lengths: Sequence[int], limits: Sequence[int], batch_tokens: in
         return 0.0
     batches = max(1.0, (sum(lengths) + sum(limits)) / batch_tokens)
     whole = BatchWork(sum(lengths), len(lengths), sum(limits) / len(limits), max(limits)).cost(costs)
-    return whole + (batches - 1) * (1 + LONGEST * max(limits)) * PASS
+    return whole + (batches - 1) * (1 + LONGEST * max(limits)) * costs.step
 
 
 class Eta:

@@ -2,7 +2,7 @@
 condition, which `inspect view` opens and `read_eval_log` reads.
 
 Written to log version 2 of its schema (`EvalLog` in `inspect_ai.log`); every field that the viewer's schema requires is
-there. What this package does not know (a judge, a conversation, times of single items) is left empty, not made up.
+there. What is not known (a judge, a conversation, prompt tokens, times of single items) is left empty, not made up.
 """
 
 from __future__ import annotations
@@ -27,25 +27,32 @@ Row = Mapping[str, Any]
 def write_logs(files: RunFiles) -> list[Path]:
     """`inspect/<step>.<set>.<condition>.json` for every evaluated set and condition; returns the paths."""
     written = []
+    targets: dict[str, Mapping[str, str]] = {}
     for stage in (0, *files.stages()):
         for step in (f"stage-{stage}/baseline", f"stage-{stage}/evaluate"):
-            written += [_write(files, step, path) for path in sorted((files.root / step).glob("set-*/*.jsonl"))]
+            for path in sorted((files.root / step).glob("set-*/*.jsonl")):
+                held = path.parent.name.removeprefix("set-")
+                if held not in targets:
+                    targets[held] = wanted(held)
+                written.append(_write(files, step, path, targets[held]))
     return [path for path in written if path is not None]
 
 
-def _write(files: RunFiles, step: str, path: Path) -> Path | None:
+def _write(files: RunFiles, step: str, path: Path, targets: Mapping[str, str]) -> Path | None:
     rows = list(files.rows(path.relative_to(files.root).as_posix()))
     held, condition = path.parent.name, path.stem
     if not rows:
         return None
-    body = log(files, step, held.removeprefix("set-"), condition, rows)
+    body = log(files, step, held.removeprefix("set-"), condition, rows, targets)
     out = files.root / "inspect" / f"{step.replace('/', '-')}.{held}.{condition}.json"
     artifacts.write_atomic(out, json.dumps(body, ensure_ascii=False, indent=1).encode())
     return out
 
 
-def log(files: RunFiles, step: str, held: str, condition: str, rows: Sequence[Row]) -> dict[str, Any]:
-    """One `EvalLog`."""
+def log(
+    files: RunFiles, step: str, held: str, condition: str, rows: Sequence[Row], targets: Mapping[str, str]
+) -> dict[str, Any]:
+    """One `EvalLog`. `targets`: item id -> one right answer, where known."""
     run, manifest = files.json("run.json") or {}, files.manifest(step) or {}
     counts = files.measured_at(step, held).get(condition)
     facts = counts if isinstance(counts, dict) else {}
@@ -58,8 +65,6 @@ def log(files: RunFiles, step: str, held: str, condition: str, rows: Sequence[Ro
         "metadata": {"condition": condition, "set": held, "step": step, "fingerprint": facts.get("fingerprint"),
                      "stopped_early": facts.get("curtailed"), "overrides": run.get("overrides") or []},
     }  # fmt: skip
-    targets = wanted(held)
-    usage = {"input_tokens": 0, "output_tokens": sum(_tokens(row) for row in rows)}
     return {
         "version": VERSION,
         "status": "success",
@@ -70,7 +75,7 @@ def log(files: RunFiles, step: str, held: str, condition: str, rows: Sequence[Ro
         "stats": {
             "started_at": str(manifest.get("started") or ""),
             "completed_at": str(manifest.get("ended") or ""),
-            "model_usage": {model: {**usage, "total_tokens": usage["output_tokens"]}},
+            "model_usage": {},
             "role_usage": {},
             "connection_limit_history": [],
         },
@@ -133,20 +138,19 @@ def sample(row: Row, model: str, target: str = "") -> dict[str, Any]:
     text = str(row.get("text_raw") or "")
     message = {"role": "assistant", "content": text, "source": "generate", "model": model}
     stop = STOPS.get(str(row.get("finish_reason")), "unknown")
-    usage = {"input_tokens": 0, "output_tokens": _tokens(row), "total_tokens": _tokens(row)}
     return {
         "id": _id(row),
         "epoch": 1,
         "input": str(row.get("prompt") or ""),
         "target": target,
         "messages": [{"role": "user", "content": str(row.get("prompt") or ""), "source": "input"}, message],
-        "output": {"model": model, "completion": text, "usage": usage,
+        "output": {"model": model, "completion": text,
                    "choices": [{"message": message, "stop_reason": stop}]},
         "scores": {scorer: _score(row, scorer) for scorer in SCORERS},
-        "metadata": {name: row.get(name) for name in ("family", "template", "instruction", "scorer")},
+        "metadata": {name: row.get(name) for name in ("family", "template", "instruction", "tokens", "scorer")},
         "store": {},
         "events": [],
-        "model_usage": {model: usage},
+        "model_usage": {},
         "role_usage": {},
         "attachments": {},
     }  # fmt: skip
@@ -171,11 +175,6 @@ def _model(run: Row, step: str, condition: str) -> str:
 
 def _id(row: Row) -> str:
     return str(row.get("item"))
-
-
-def _tokens(row: Row) -> int:
-    count = row.get("tokens")
-    return count if isinstance(count, int) else 0
 
 
 def _short(*parts: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.data.leakage import Guard
 from pipeline.engines.base import Completion, Request
-from pipeline.eta import BatchWork, Costs
+from pipeline.eta import PASS, PASS_CPU, BatchWork, Costs
 from pipeline.journal import Journal
 from pipeline.recipe import Recipe
 from pipeline.stages.base import Family, Gate, Item, Namespace, Stage
@@ -82,7 +82,10 @@ def costs_of(opened: Opened) -> Costs:
     config = getattr(getattr(opened.engine, "model", None), "config", None)
     names = ("num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size")
     sizes = [getattr(config, name, None) for name in names]
-    return Costs.of(*(int(size) for size in sizes if size)) if all(sizes) else Costs()
+    device = getattr(getattr(opened.engine.model, "device", None), "type", "cuda") if config is not None else "cuda"
+    step = PASS_CPU if device == "cpu" else PASS
+    layers, hidden, ffn, vocab = (int(size or 0) for size in sizes)
+    return Costs.of(layers, hidden, ffn, vocab, step) if all(sizes) else Costs(step=step)
 
 
 def after_stage(earlier: Sequence[int]) -> tuple[str, ...]:

@@ -100,7 +100,7 @@ def test_a_recipe_with_fewer_families_gets_only_those():
 def test_more_items_than_frozen_and_unknown_families_are_refused_with_a_remedy():
     with pytest.raises(items.ItemsError, match=r"lower evaluation\.items"):
         items.frozen_set(recipe(100_000))
-    with pytest.raises(items.ItemsError, match="no stage has a family .poetry. .*known: acknowledge"):
+    with pytest.raises(items.ItemsError, match=r"no stage has a family .poetry. .*known: acknowledge"):
         items.frozen_set(recipe(10, ("poetry",)))
 
 

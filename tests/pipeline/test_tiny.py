@@ -98,9 +98,8 @@ def test_the_smoke_recipe_asks_only_for_what_the_corpus_shows(spec: Spec) -> Non
     assert recipe.stages == tuple(spec.stages)
     assert recipe.model.id == "tiny"
     for number in recipe.stages:
-        assert {family.name for family in chosen_families(stage(number), recipe.data.families)} == {
-            *spec.stages[number]
-        }
+        chosen = {family.name for family in chosen_families(stage(number), recipe.data.families)}
+        assert chosen <= {*spec.stages[number]}
 
 
 def test_checkpoints_are_chosen_on_another_block_than_gates_are_decided_on(spec: Spec) -> None:

@@ -38,6 +38,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def logs(finished: Path) -> list[Path]:
+    return write_logs(RunFiles(finished))
+
+
 def required(body: Mapping[str, Any], fields: Mapping[str, type]) -> list[str]:
     """Fields that the viewer's schema asks for and that are absent or of another type."""
     return [name for name, kind in fields.items() if type(body.get(name)) is not kind]
@@ -60,26 +65,24 @@ def faults(log: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def test_every_evaluation_becomes_a_log_that_the_viewers_schema_accepts(finished: Path) -> None:
-    paths = write_logs(RunFiles(finished))
-    assert len(paths) == 6 + 1 + 3
-    for path in paths:
+def test_every_evaluation_becomes_a_log_that_the_viewers_schema_accepts(logs: list[Path]) -> None:
+    assert len(logs) == 6 + 1 + 3
+    for path in logs:
         log = json.loads(path.read_bytes())
         assert faults(log) == [], path.name
         assert len(log["samples"]) == log["results"]["total_samples"] == example.ITEMS
 
 
-def test_the_schema_check_finds_what_is_missing(finished: Path) -> None:
-    log = json.loads(write_logs(RunFiles(finished))[0].read_bytes())
+def test_the_schema_check_finds_what_is_missing(logs: list[Path]) -> None:
+    log = json.loads(logs[0].read_bytes())
     del log["eval"]["task_args_passed"]
     log["samples"][3]["scores"]["strict"]["history"] = None
     log["samples"][4]["output"]["choices"][0]["stop_reason"] = "eos"
     assert faults(log) == ["task_args_passed", "history", "stop_reason"]
 
 
-def test_a_log_says_what_was_asked_answered_and_judged(finished: Path) -> None:
-    write_logs(RunFiles(finished))
-    log = json.loads((finished / "inspect/stage-2-evaluate.set-2.tuned.json").read_bytes())
+def test_a_log_says_what_was_asked_answered_and_judged(logs: list[Path]) -> None:
+    log = json.loads(next(p for p in logs if p.name == "stage-2-evaluate.set-2.tuned.json").read_bytes())
     by_id = {sample["id"]: sample for sample in log["samples"]}
     wrong, right = by_id["item0"], by_id["item1"]
     assert right["input"] == "Instruction: Say 1.\nResponse:"
@@ -104,8 +107,8 @@ def test_a_real_item_carries_a_right_answer_as_its_target() -> None:
     assert wanted("99") == {}
 
 
-def test_exporting_twice_gives_the_same_bytes(finished: Path) -> None:
-    first = [path.read_bytes() for path in write_logs(RunFiles(finished))]
+def test_exporting_twice_gives_the_same_bytes(finished: Path, logs: list[Path]) -> None:
+    first = [path.read_bytes() for path in logs]
     assert first == [path.read_bytes() for path in write_logs(RunFiles(finished))]
 
 
