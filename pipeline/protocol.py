@@ -171,9 +171,14 @@ class RunPaths:
     def step(self, step: str) -> Path:
         return self.root / step
 
+    @property
+    def scratch(self) -> Path:
+        """What can be made again from the rest at any time: never published, never pulled."""
+        return self.root / "scratch"
+
     def merged(self, stage: int) -> Path:
-        """Weights of the chain after a stage: scratch, made again from the adapters where missing, never published."""
-        return self.root / "scratch" / f"merged-stage-{stage}"
+        """Weights of the chain after a stage, made again from the adapters where missing."""
+        return self.scratch / f"merged-stage-{stage}"
 
     def gate(self, stage: int) -> Path:
         return self.root / f"stage-{stage}" / "gate.json"

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 LIMIT_S = 240.0
+RECIPE = "first-stage.yaml"
+"""The first stage of `smoke`: the whole house in a minute."""
 MAXCAI = [sys.executable, "-P", "-m", "app"]
 
 
@@ -52,6 +54,7 @@ def workspace(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "ws"
     folder.mkdir()
     call([*MAXCAI, "init"], folder)
+    (folder / RECIPE).write_text("extends: smoke\nname: first-stage\ndescription: One stage.\nstages: [1]\n")
     yield folder
     from remote.pods.local import LocalProvider
 
@@ -73,7 +76,7 @@ def finished(run_dir: Path) -> dict[str, Any] | None:
 def test_a_run_over_ssh_whose_step_follower_and_pod_link_are_killed_equals_an_undisturbed_one(
     workspace: Path, tmp_path: Path
 ) -> None:
-    started = json.loads(call([*MAXCAI, "run", "start", "--recipe", "smoke", "--json"], workspace))
+    started = json.loads(call([*MAXCAI, "run", "start", "--recipe", RECIPE, "--json"], workspace))
     run_id = started["run_id"]
     on_pod = workspace / ".maxcai" / "pods" / "local" / "workspace" / ".maxcai" / "runs" / run_id
     follower = subprocess.Popen(
@@ -84,7 +87,7 @@ def test_a_run_over_ssh_whose_step_follower_and_pod_link_are_killed_equals_an_un
         env=clean_environment(),
     )
     refused = subprocess.run(
-        [*MAXCAI, "run", "start", "--recipe", "smoke"], cwd=workspace, capture_output=True, text=True
+        [*MAXCAI, "run", "start", "--recipe", RECIPE], cwd=workspace, capture_output=True, text=True
     )
     assert refused.returncode == 3
     assert run_id in refused.stderr
@@ -111,6 +114,6 @@ def test_a_run_over_ssh_whose_step_follower_and_pod_link_are_killed_equals_an_un
     assert (home / "report.html").exists()
 
     alone = tmp_path / "alone"
-    call([sys.executable, "-P", "-m", "pipeline", "run", "--recipe", "smoke", "--run-dir", str(alone)], workspace)
+    call([sys.executable, "-P", "-m", "pipeline", "run", "--recipe", RECIPE, "--run-dir", str(alone)], workspace)
     digests = {call([sys.executable, "-P", "-m", "pipeline", "digest", str(d)], workspace) for d in (home, alone)}
     assert len(digests) == 1

@@ -45,16 +45,28 @@ class _Held:
     keys: frozenset[str]
 
 
-class Guard:
-    """The held-out items, indexed once. families: those whose parser may read a text, for the `question` test."""
+Words = tuple[Sequence[str], Sequence[str]]
+"""The words of an item's instruction, and its key words."""
 
-    def __init__(self, items: Sequence[Item], families: Iterable[Family] = ()) -> None:
+
+def words_of(item: Item) -> Words:
+    """What the index needs to know of an item: the costly part of building it, and a pure function of the item."""
+    return tokens(item.instruction), sorted(key_words(item))
+
+
+class Guard:
+    """The held-out items, indexed once. families: those whose parser may read a text, for the `question` test. words:
+    `words_of` each item, where it is known already."""
+
+    def __init__(
+        self, items: Sequence[Item], families: Iterable[Family] = (), words: Sequence[Words] | None = None
+    ) -> None:
         self._readers = tuple(families)
         self._by_text: dict[str, list[_Held]] = defaultdict(list)
         self._by_truth: dict[tuple[str, str], list[_Held]] = defaultdict(list)
         self._by_key: dict[str, list[_Held]] = defaultdict(list)
-        for item in items:
-            one = _Held(item.id, item, tokens(item.instruction), key_words(item))
+        for item, (said, keys) in zip(items, words or [words_of(item) for item in items], strict=True):
+            one = _Held(item.id, item, list(said), frozenset(keys))
             self._by_text[" ".join(one.words)].append(one)
             self._by_truth[_truth(item)].append(one)
             self._by_key[_rarest(one.keys)].append(one)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pipeline.data.leakage import Guard
+from pipeline.artifacts import sha256_json, write_atomic
+from pipeline.codehash import module_digest
+from pipeline.data.leakage import Guard, Words, words_of
 from pipeline.engines.base import Completion, Request
 from pipeline.eta import PASS, PASS_CPU, BatchWork, Costs
 from pipeline.journal import Journal
+from pipeline.protocol import RunPaths
 from pipeline.recipe import Recipe
 from pipeline.stages.base import Family, Gate, Item, Namespace, Stage
 from pipeline.steps.base import StepContext
@@ -122,7 +126,21 @@ def guard_of(ctx: StepContext) -> Guard:
 
     items = [item for number in ctx.recipe.stages for item in frozen_blocks(number)]
     families = {f.name: f for number in ctx.recipe.stages for f in stage(number).families}
-    return Guard(items, families.values())
+    return Guard(items, families.values(), _known_words(ctx, items))
+
+
+def _known_words(ctx: StepContext, items: Sequence[Item]) -> list[Words]:
+    """The items' words, worked out once a run: scratch, named by everything they depend on."""
+    code = [module_digest(f"pipeline.{name}") for name in ("data.leakage", "data.dedup", "stages")]
+    path = RunPaths(ctx.run_dir).scratch / f"words-{sha256_json([code, ctx.recipe.stages])[:16]}.json"
+    try:
+        known: list[Words] = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        known = []
+    if len(known) != len(items):
+        known = [words_of(item) for item in items]
+        write_atomic(path, json.dumps(known).encode())
+    return known
 
 
 def example_pool(family: Family, seed: int, count: int = 48) -> list[Item]:

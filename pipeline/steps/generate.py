@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline import prompts
-from pipeline.data.dedup import Deduper
+from pipeline.data.dedup import Deduper, normalise
 from pipeline.data.leakage import Guard
 from pipeline.engines.base import Completion, Request
 from pipeline.errors import DataQualityError
@@ -42,12 +42,14 @@ MAX_TOKENS = 40
 
 @dataclass
 class _Harvest:
-    """What is kept so far of one family, and how much of it is wanted."""
+    """What is kept so far of one family, and how much of it is wanted. `taken` holds what any family has kept: a model
+    also writes instructions of another family than the one it was shown."""
 
     family: Family
     pool: list[Item]
     wanted: int
     seen: Deduper
+    taken: set[str]
     kept: list[Instruction]
 
 
@@ -56,8 +58,9 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
     families = families_of(ctx.recipe, stage)
     guard = guard_of(ctx)
     opened = open_role(ctx, stage.roles.writer, ctx.recipe.precision.generate)
+    taken: set[str] = set()
     harvests = [
-        _Harvest(f, example_pool(f, ctx.recipe.seed), wanted, Deduper(ctx.recipe.data.rouge_limit), [])
+        _Harvest(f, example_pool(f, ctx.recipe.seed), wanted, Deduper(ctx.recipe.data.rouge_limit), taken, [])
         for f, wanted in zip(families, split(ctx.recipe.data.instructions, len(families)), strict=True)
     ]
     for harvest in harvests:
@@ -166,7 +169,12 @@ def _reason(record: Instruction, harvest: _Harvest, opened: Opened) -> str | Non
         return "turn marker"
     if not opened.tokens.is_plain(text):
         return "special token"
-    return harvest.seen.add(text)
+    if normalise(text) in harvest.taken:
+        return "duplicate of another family's"
+    reason = harvest.seen.add(text)
+    if reason is None:
+        harvest.taken.add(normalise(text))
+    return reason
 
 
 def _unique(records: Sequence[Instruction]) -> list[Instruction]:

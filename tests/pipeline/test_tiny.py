@@ -95,7 +95,7 @@ def test_a_stage_that_falls_short_is_not_accepted(manifest: dict[str, Any], spec
 
 def test_the_smoke_recipe_asks_only_for_what_the_corpus_shows(spec: Spec) -> None:
     recipe = load_recipe("smoke")
-    assert recipe.stages == tuple(spec.stages)
+    assert set(recipe.stages) <= set(spec.stages)
     assert recipe.model.id == "tiny"
     for number in recipe.stages:
         chosen = {family.name for family in chosen_families(stage(number), recipe.data.families)}

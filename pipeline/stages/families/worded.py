@@ -84,8 +84,11 @@ class WordedFamily(Family):
 
     def parse(self, instruction: str) -> Item | None:
         instruction = instruction.strip()
-        for template, pattern in _patterns(type(self)):
-            match = pattern.fullmatch(instruction)
+        folded = instruction.casefold()
+        for template, wording, words in _readings(type(self)):
+            if not all(word in folded for word in words):
+                continue  # most wordings are never compiled: a thousand patterns take seconds
+            match = _pattern(type(self), wording).fullmatch(instruction)
             if match is None:
                 continue
             facts = {name: value.strip() for name, value in match.groupdict().items() if value is not None}
@@ -118,18 +121,26 @@ def _ids(name: str, namespace: Namespace, count: int) -> list[str]:
     return [f"{name}/{letter}{index:02d}" for index in range(count)]
 
 
-@lru_cache(maxsize=1024)  # one entry a family: a bound below their number would compile anew at every call
-def _patterns(family: type[WordedFamily]) -> tuple[tuple[str, re.Pattern[str]], ...]:
-    """(template id, pattern) of every wording the family understands; its own first."""
+@lru_cache(maxsize=1024)  # one entry a family: a bound below their number would split anew at every call
+def _readings(family: type[WordedFamily]) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+    """(template id, wording, words without which no text can match) of every wording the family understands; its own
+    first."""
     rows = [
         *zip(_ids(family.name, Namespace.EVAL, len(family.eval_wordings)), family.eval_wordings, strict=True),
         *zip(_ids(family.name, Namespace.TRAIN, len(family.train_wordings)), family.train_wordings, strict=True),
         *((f"{family.name}/other", wording) for wording in family.more_wordings),
     ]
-    return tuple((template, _pattern(wording, family.slots)) for template, wording in rows)
+    return tuple((template, wording, _needed(wording)) for template, wording in rows)
 
 
-def _pattern(wording: str, slots: Mapping[str, str]) -> re.Pattern[str]:
+def _needed(wording: str) -> tuple[str, ...]:
+    """Words that stand in every text of a wording; the spelling of "colour" may vary."""
+    literal = re.sub(r"\{\w+\}", " ", wording).casefold()
+    return tuple(word for word in re.findall(r"[a-z]+", literal) if "colour" not in word)
+
+
+@lru_cache(maxsize=16384)
+def _pattern(family: type[WordedFamily], wording: str) -> re.Pattern[str]:
     """The wording as a regular expression: blanks, case, quotation marks and the closing mark may vary."""
     seen: set[str] = set()
     out = []
@@ -137,7 +148,7 @@ def _pattern(wording: str, slots: Mapping[str, str]) -> re.Pattern[str]:
         if piece.startswith("{"):
             name = piece[1:-1]
             # a slot used twice must say the same thing twice
-            out.append(rf"(?P={name})" if name in seen else slots[name])
+            out.append(rf"(?P={name})" if name in seen else family.slots[name])
             seen.add(name)
         else:
             literal = re.escape(piece).replace(r"\ ", r"\s+")
