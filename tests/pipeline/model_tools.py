@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.models.load import Tokens, load_model, load_tokens
 from pipeline.models.resolve import TINY
 from pipeline.recipe import Precision
+
+LAYERS: int = json.loads((TINY / "config.json").read_text())["num_hidden_layers"]
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from pipeline.forecast.outlook import Outlook
 from pipeline.forecast.rates import seconds
 from pipeline.forecast.work import Work, works
 from pipeline.ledger import Account, Rates
+from pipeline.models.resolve import TINY
 from pipeline.plan import build
 from pipeline.protocol import EXIT_OK, EXIT_USAGE
 from pipeline.recipe import Lora, Model, Precision, Recipe
@@ -62,7 +63,9 @@ def test_a_known_model_has_its_public_size() -> None:
 def test_a_model_on_this_machine_is_measured_by_its_configuration(tmp_path: Path) -> None:
     tiny = shapes.shape_of(Model(id="tiny"))
     assert tiny is not None
-    assert (tiny.layers, tiny.hidden, tiny.vocab) == (3, 96, 2048)
+    config = json.loads((TINY / "config.json").read_text())
+    wanted = (config["num_hidden_layers"], config["hidden_size"], config["vocab_size"])
+    assert (tiny.layers, tiny.hidden, tiny.vocab) == wanted
     (tmp_path / "config.json").write_text('{"hidden_size": 8}')
     assert shapes.shape_of(Model(id=str(tmp_path))) is None
     assert shapes.shape_of(Model(id="somebody/unheard-of")) is None

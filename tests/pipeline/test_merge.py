@@ -27,7 +27,7 @@ from pipeline.steps import merge as step
 from pipeline.steps.base import StepContext
 from pipeline.trainers.plan import Plan
 from pipeline.trainers.trl_trainer import LINEAR_LAYERS, train_sft
-from tests.pipeline.model_tools import Memory, tokens
+from tests.pipeline.model_tools import LAYERS, Memory, tokens
 
 WORDS = ("apple", "river", "stone", "cloud", "bread", "horse", "glass", "paper")
 
@@ -109,7 +109,7 @@ def test_the_merge_equals_pefts_own_bit_for_bit_in_fp32(exact_base: Path, tmp_pa
     wanted = {n: t for n, t in theirs.state_dict().items() if n != "lm_head.weight"}
     assert ours.keys() == wanted.keys()
     assert all(torch.equal(ours[name], wanted[name]) for name in ours)
-    assert report.tensors == 7 * 3
+    assert report.tensors == 7 * LAYERS
     assert report.scale == (4.0 if rslora else 2.0)
 
 
@@ -263,8 +263,8 @@ def test_adapters_switched_off_are_the_base_and_come_back(exact_base: Path, tmp_
     before = answers(stacked)
     bare = answers(load_model(exact_base, Precision.FP32, "cpu"))
     with only_adapters(stacked, []):
-        assert answers(stacked) == bare
-    assert answers(stacked) == before
+        assert largest_difference(answers(stacked), bare) < 1e-5
+    assert largest_difference(answers(stacked), before) < 1e-5
     assert largest_difference(before, bare) > 0.1
     with pytest.raises(ModelError, match="stage-3"), only_adapters(stacked, ["stage-3"]):
         pass

@@ -21,7 +21,7 @@ from pipeline.models.resolve import TINY
 from pipeline.recipe import Dpo, Precision, Sft
 from pipeline.trainers.preference import train_dpo
 from pipeline.trainers.trl_trainer import LINEAR_LAYERS, train_sft
-from tests.pipeline.model_tools import tokens
+from tests.pipeline.model_tools import LAYERS, tokens
 from tests.pipeline.test_training_math import LORA, WORDS, adapter, pairs, plan, rows
 
 pytest.importorskip("bitsandbytes")
@@ -57,20 +57,20 @@ def test_the_linear_layers_are_held_in_few_bits_and_generate(precision: Precisio
     assert first == again
     assert all(done.tokens for done in first)
     apart = parity.distances(answers(load_model(TINY, Precision.FP32, "cpu")), answers(model))
-    assert 0.0 < sum(apart) / len(apart) < 1.0  # quantised, and still the same model
+    assert 0.0 < sum(apart) / len(apart) < 2.0  # quantised, and still the same model
 
 
 @pytest.mark.parametrize("precision", QUANTISED)
 def test_an_adapter_trained_over_quantised_weights_merges_into_the_16_bit_base(
     precision: Precision, tmp_path: Path
 ) -> None:
-    sft = Sft(batch=9, epochs=2, learning_rate=1e-3)
+    sft = Sft(batch=9, epochs=4, learning_rate=1e-3)
     settings = dataclasses.replace(plan(tmp_path / "sft"), precision=precision)
     summary = train_sft(load_model(TINY, precision, "cpu"), tokens(), rows(), sft, LORA, settings)
-    assert summary["steps"] == 2
+    assert summary["steps"] == 4
     assert summary["loss_last"] < summary["loss_first"]
     trained = adapter(tmp_path / "sft")
-    assert len(trained) == 2 * 3 * len(LINEAR_LAYERS)
+    assert len(trained) == 2 * LAYERS * len(LINEAR_LAYERS)
     assert {t.dtype for t in trained.values()} == {torch.float32}
 
     report = merge_adapter(TINY, tmp_path / "sft" / "adapter", tmp_path / "merged")

@@ -31,7 +31,7 @@ from tests.pipeline.fake_chain import chain, decide, ran, told
 from tests.pipeline.model_tools import Memory
 
 END = "<|im" + "_end|>"
-SETS = ("capitals", "forgotten_capital")
+SETS = ("capitals", "forgotten_capital", "fix_capital")
 
 
 @pytest.fixture(scope="module")
@@ -108,11 +108,11 @@ def test_the_same_weights_under_another_name_answer_every_set_alike(tmp_path: Pa
 
 
 def test_a_chat_end_is_a_proper_end_of_a_reference(tmp_path: Path, instruct: Path) -> None:
-    wanted = recipe((1,), reference=instruct)
+    wanted = recipe((5,), reference=instruct)
     measure_base(tmp_path, wanted)
     run_reference(context(tmp_path, wanted, "stage-0/reference"))
-    base = answers(tmp_path, "stage-0/evaluate", 1, "base-formatted")
-    found = answers(tmp_path, "stage-0/reference", 1, "reference")
+    base = answers(tmp_path, "stage-0/evaluate", 5, "base-formatted")
+    found = answers(tmp_path, "stage-0/reference", 5, "reference")
     assert [row[0] for row in found] == [row[0] for row in base]
     assert [row[4] for row in found] == [row[4] for row in base]  # leniently what stands before the end is what counts
     ended = [row for row in found if row[2] == "eos"]
