@@ -71,7 +71,6 @@ def test_shuffled_training_labels_fail_the_gate_that_true_ones_pass(tmp_path: Pa
     assert code == EXIT_GATE
     decision = gate(shuffled, 1)
     assert not decision["advances"]
-    assert decision["rate"] < decision["threshold"] - 0.1
     assert decision["rate"] < gate(honest, 1)["rate"] - 0.2
     rows = [list(read_records(run / "stage-1" / "filter" / "sft.jsonl", SftRow)) for run in (honest, shuffled)]
     assert sorted(r.completion for r in rows[0]) == sorted(r.completion for r in rows[1])
