@@ -43,9 +43,12 @@ def load(name_or_file: str | Path, overlays: Sequence[str] = (), recipes: Path =
     for overlay in overlays:
         _overlay(body, origins, overlay)
     try:
-        return Recipe.model_validate(body)
+        recipe = Recipe.model_validate(body)
     except ValidationError as error:
         raise RecipeError("\n".join(_sentences(error, origins, path))) from None
+    for settings in recipe.data.retries:  # a retry is spent hours later: what it changes must be valid now
+        overlaid(recipe, settings)
+    return recipe
 
 
 def overlaid(recipe: Recipe, settings: Sequence[str]) -> Recipe:

@@ -56,6 +56,7 @@ def test_overlays_come_last_and_are_checked() -> None:
     [
         ("data.instuctions=3", "field data.instuctions: unknown field. Did you mean 'instructions'?"),
         ("data.pairs=many", "field data.pairs: Input should be a valid integer"),
+        ("data.retries=[[data.nonsense=1]]", "field data.nonsense: unknown field"),
         ("seed", "write it as section.field=value"),
         ("seed=[", "not valid YAML"),
         ("model.id.x=3", "'id' is a value, not a section"),
