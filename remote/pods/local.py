@@ -21,7 +21,8 @@ from remote import identity
 from remote.errors import ConfigError, DiskFull, NotFound, ProviderError, ProviderUnavailable
 from remote.files import write_atomic
 from remote.pods import processes
-from remote.pods.model import Endpoint, Pod, PodStatus
+from remote.pods.limited import Limited
+from remote.pods.model import Endpoint, Pod, PodSpec, PodStatus, VolumeKind
 from remote.pods.provider import Capability, LogLines
 from remote.pods.sandbox import MARK, Sandbox, State, server_environment
 
@@ -32,7 +33,7 @@ _BOOT_S = 60.0
 _GRACE_S = 5.0  # between asking a job to end and forcing it
 
 
-class LocalProvider:
+class LocalProvider(Limited):
     """Implements `remote.pods.provider.Provider` with the one pod "local" below `state_dir`.
 
     `clock` gives unix seconds. `environ` (default: ours) supplies `MAXCAI_LOCAL_PRICE` in USD/hour, default 0, and
@@ -40,7 +41,9 @@ class LocalProvider:
     """
 
     name = NAME
-    capabilities = frozenset({Capability.CREATE, Capability.TERMINATE, Capability.LOGS})
+    capabilities = frozenset(
+        {Capability.CREATE, Capability.RESTART, Capability.TERMINATE, Capability.LOGS, Capability.STARTED_AT}
+    )
 
     def __init__(self, state_dir: Path, clock: Callable[[], float], environ: Mapping[str, str] | None = None) -> None:
         self._state_dir = state_dir.absolute()
@@ -58,8 +61,8 @@ class LocalProvider:
         self._known(pod_id, "get")
         return self._pod(self._sandbox.read())
 
-    async def create(self, name: str) -> Pod:
-        """The embedded pod, which need not be made. Raises NotFound for any other name."""
+    async def create(self, name: str, spec: PodSpec) -> Pod:  # noqa: ARG002
+        """The embedded pod, which need not be made, whatever `spec` says. Raises NotFound for any other name."""
         self._known(name, "create")
         self._sandbox.prepare()
         return await self.get(NAME)
@@ -87,6 +90,11 @@ class LocalProvider:
         async with self._sandbox.locked("starting or stopping the embedded pod"):
             state = await self._end(self._sandbox.read(), _GRACE_S)
         return self._pod(state)
+
+    async def restart(self, pod_id: str) -> Pod:
+        """Stop and start it: a new session with a new port and host key, the workspace kept."""
+        await self.stop(pod_id)
+        return await self.start(pod_id)
 
     async def terminate(self, pod_id: str) -> None:
         """Stop it and delete its workspace and logs. It can be started again, empty."""
@@ -122,6 +130,7 @@ class LocalProvider:
             started_at=state.started_at,
             stopped_at=stopped_at,
             detail=detail,
+            volume=VolumeKind.PERSISTENT,
         )
 
     def _status(self, state: State) -> tuple[PodStatus, float | None, str | None]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
@@ -55,13 +56,63 @@ class PodSession:
         return f"{self.pod_id}@{self.started_at!r}"
 
 
+class VolumeKind(StrEnum):
+    """What of a pod's disk survives a stop."""
+
+    NONE = "none"  # nothing: a stop destroys all its data
+    PERSISTENT = "persistent"  # a disk on the pod's host: survives a stop, dies with the pod
+    NETWORK = "network"  # a network volume: survives the pod
+
+
+class Cloud(StrEnum):
+    """Whose machines."""
+
+    SECURE = "SECURE"
+    COMMUNITY = "COMMUNITY"
+
+
+@dataclass(frozen=True, slots=True)
+class PodSpec:
+    """What to rent. Sizes in GB; `gpu` is the provider's id ("NVIDIA A100-SXM4-80GB"), None for a CPU pod.
+
+    `volume_id` names a network volume, `volume_gb` the size of a disk on the pod's host; at most one of them, and both
+    None only with `ephemeral`, which says that the user accepts that a stop destroys the data. `bid` in USD/hour makes
+    it a spot pod. Values of `env` may be secret and are not shown.
+    """
+
+    image: str
+    gpu: str | None
+    gpu_count: int = 1
+    cloud: Cloud = Cloud.SECURE
+    disk_gb: int = 50
+    volume_id: str | None = None
+    volume_gb: int | None = None
+    mount: str = "/workspace"
+    data_centers: tuple[str, ...] = ()
+    min_cuda: str | None = None
+    bid: Decimal | None = None
+    ephemeral: bool = False
+    template_id: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class GpuUse:
+    """What the provider says of one GPU of a running pod, in percent; None where it does not."""
+
+    util: float | None
+    memory: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class Pod:
     """One pod. What the provider did not say is None.
 
     `root` is the absolute path on the pod of the volume that survives a stop; `python` the interpreter that runs the
-    agent there; `price_per_hour` is in USD/hour; times are unix seconds; `detail` is one sentence where the status
-    alone would mislead.
+    agent there; `price_per_hour` is in USD/hour; times are unix seconds; sizes are GB; `detail` is one sentence where
+    the status alone would mislead. `provider_status` is the provider's own word. `actions` are the acts it allows now
+    ("start", "stop", "restart", "terminate"). `volume` None means that the provider does not tell what is kept.
+    `proxy` is an address for shells only, never a transport.
     """
 
     id: str
@@ -78,8 +129,92 @@ class Pod:
     stopped_at: float | None = None
     image: str | None = None
     detail: str | None = None
+    provider_status: str | None = None
+    actions: frozenset[str] | None = None
+    cloud: Cloud | None = None
+    data_center: str | None = None
+    disk_gb: int | None = None
+    volume: VolumeKind | None = None
+    volume_id: str | None = None
+    volume_gb: int | None = None
+    spot: bool | None = None
+    created_at: float | None = None
+    proxy: Endpoint | None = None
+    use: tuple[GpuUse, ...] = ()
 
     @property
     def session(self) -> PodSession | None:
         """The pod session this report belongs to, None when the pod was never started."""
         return None if self.started_at is None else PodSession(self.id, self.started_at)
+
+
+class Stock(StrEnum):
+    """How many of a GPU type the provider says are free; it orders candidates and promises nothing."""
+
+    NONE = "none"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One GPU type in one cloud. `price` is USD/hour for one GPU, None when not told; `memory_gb` of one GPU."""
+
+    gpu: str
+    name: str
+    cloud: Cloud
+    memory_gb: int | None
+    price: Decimal | None
+    stock: Stock | None
+    max_count: int | None
+    data_centers: Mapping[str, Stock | None] = field(default_factory=dict)
+    cuda_versions: tuple[str, ...] = ()
+    spot_price: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A network volume. `size_gb` in GB; `kind` is the provider's word ("STANDARD")."""
+
+    id: str
+    name: str
+    size_gb: int
+    data_center: str | None
+    kind: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What the account holds, USD, and spends, USD/hour, over all its resources; None where not told.
+
+    `at` is when this was read, unix seconds.
+    """
+
+    balance: Decimal | None
+    spend_per_hour: Decimal | None
+    spend_limit: Decimal | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class BillingRecord:
+    """What the provider billed for one pod within one bucket, USD. `start` and `end` are unix seconds."""
+
+    pod_id: str | None
+    start: float
+    end: float
+    total: Decimal | None
+    gpu: Decimal | None = None
+    cpu: Decimal | None = None
+    disk: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a pod's log. `id` is the provider's opaque position; `source` is "container" or "system"."""
+
+    text: str
+    at: float | None = None
+    source: str | None = None
+    id: str | None = None

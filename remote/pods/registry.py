@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from remote.errors import ConfigError
 from remote.pods.provider import Provider
 
 Clock = Callable[[], float]
+TRANSPORT = "MAXCAI_RUNPOD_TRANSPORT"
+"""Environment variable that chooses how RunPod is spoken to: "v2" (the default) or "sdk"."""
 
 
-def provider(name: str, state_dir: Path, clock: Clock) -> Provider:
-    """The provider called `name`, keeping its state below `state_dir`. `clock` gives unix seconds.
+def provider(name: str, state_dir: Path, clock: Clock, environ: Mapping[str, str] | None = None) -> Provider:
+    """The provider called `name`, keeping its state below `state_dir`, the `.maxcai` of a workspace.
 
-    Raises ConfigError for a name that is unknown or not built in.
+    `clock` gives unix seconds; `environ` (default: ours) may hold keys and addresses. Raises ConfigError for a name
+    that is unknown.
     """
     make = _PROVIDERS.get(name)
     if make is None:
         raise ConfigError(f'There is no provider "{name}".', f"Known providers: {', '.join(_PROVIDERS)}.")
-    return make(state_dir, clock)
+    return make(state_dir, clock, os.environ if environ is None else environ)
 
 
 def names() -> list[str]:
@@ -27,17 +31,26 @@ def names() -> list[str]:
     return list(_PROVIDERS)
 
 
-def _local(state_dir: Path, clock: Clock) -> Provider:
+def _local(state_dir: Path, clock: Clock, environ: Mapping[str, str]) -> Provider:
     from remote.pods.local import LocalProvider
 
-    return LocalProvider(state_dir, clock)
+    return LocalProvider(state_dir, clock, environ)
 
 
-def _runpod(_state_dir: Path, _clock: Clock) -> Provider:
-    raise ConfigError("RunPod support is not built in yet.", 'Use the embedded pod: provider = "local".')
+def _runpod(state_dir: Path, clock: Clock, environ: Mapping[str, str]) -> Provider:
+    transport = environ.get(TRANSPORT, "v2").strip().lower()
+    if transport == "sdk":
+        from remote.pods.runpod.sdk import SdkProvider
+
+        return SdkProvider(state_dir, clock, environ)
+    if transport != "v2":
+        raise ConfigError(f'{TRANSPORT} is "{transport}".', 'It is "v2" or "sdk".')
+    from remote.pods.runpod.provider import RunPodProvider
+
+    return RunPodProvider(state_dir, clock, environ)
 
 
-_PROVIDERS: dict[str, Callable[[Path, Clock], Provider]] = {
+_PROVIDERS: dict[str, Callable[[Path, Clock, Mapping[str, str]], Provider]] = {
     "local": _local,
     "runpod": _runpod,
 }

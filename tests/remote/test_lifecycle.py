@@ -18,8 +18,9 @@ from remote.costs import Ledger
 from remote.errors import DiskFull, NoEndpoint, OutcomeUnknown, ProviderUnavailable
 from remote.journal import Journal, Phase
 from remote.pods import lifecycle
+from remote.pods.limited import Limited
 from remote.pods.local import LocalProvider
-from remote.pods.model import Endpoint, Pod, PodStatus
+from remote.pods.model import Endpoint, Pod, PodSpec, PodStatus
 from remote.pods.provider import Capability, LogLines
 
 DYING = """
@@ -113,7 +114,7 @@ async def test_what_a_living_process_has_under_way_is_left_to_it(provider: Local
     assert phases(state_dir) == [("pod.start", Phase.INTENT)]
 
 
-class Slow:
+class Slow(Limited):
     """A provider far away: what it is told takes effect some readings later, or is never answered."""
 
     name = "far"
@@ -133,7 +134,7 @@ class Slow:
             self.pod = self.then(self.pod)
         return self.pod
 
-    async def create(self, name: str) -> Pod:
+    async def create(self, name: str, spec: PodSpec) -> Pod:
         raise NotImplementedError
 
     async def start(self, pod_id: str) -> Pod:
