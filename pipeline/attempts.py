@@ -1,7 +1,7 @@
-"""Which attempt at a stage's gate this is. What was decided has seen its block: another recipe gets the next one.
+"""Which attempt at a stage's gate this is. What was measured has seen its block: another recipe gets the next.
 
-`stage-N/attempts.json` lists the attempts with the recipe that made each and the verdict. The same recipe always
-belongs to the same attempt, however often it is taken up again.
+`stage-N/attempts.json` lists the attempts with the recipe that made each and the verdict, "" where none came. The
+same recipe always belongs to the same attempt, however often it is taken up again.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from pipeline.steps.base import earlier_stages
 NAME = "attempts.json"
 _MATTERS = ("model", "precision", "data", "train", "seed")
 """Fields of a recipe that make another candidate; so do the stages before it in the chain."""
+_RULE = ("items", "threshold", "keep", "keep_delta", "rule", "alpha", "margin", "curtail")
+"""Fields of its evaluation by which a candidate is judged: a rule that is changed after a verdict has seen the block
+as well as a changed candidate has."""
 
 
 def present(run_dir: Path, recipe: Recipe) -> dict[int, int]:
@@ -25,14 +28,27 @@ def present(run_dir: Path, recipe: Recipe) -> dict[int, int]:
     return {stage: _number(_read(run_dir, stage), _maker(recipe, stage)) for stage in recipe.stages}
 
 
+def seen(run_dir: Path, stage: int, recipe: Recipe) -> None:
+    """Note that this recipe's candidate was measured: from now on its numbers can be read, decided or not."""
+    entries, maker = _read(run_dir, stage), _maker(recipe, stage)
+    if all(entry["maker"] != maker for entry in entries):
+        _write(run_dir, stage, [*entries, _entry(entries, maker, "", "measured, not decided")])
+
+
 def decided(run_dir: Path, stage: int, result: GateResult, recipe: Recipe) -> None:
     """Note the verdict of this recipe's attempt."""
     entries, maker = _read(run_dir, stage), _maker(recipe, stage)
-    number = _number(entries, maker)
-    entry = {"attempt": number, "maker": maker, "verdict": result.verdict.value, "reason": result.reason}
+    entry = _entry(entries, maker, result.verdict.value, result.reason)
     if entry not in entries:
-        kept = [e for e in entries if e["attempt"] != number]
-        write_atomic(run_dir / f"stage-{stage}" / NAME, json.dumps([*kept, entry], indent=1).encode())
+        _write(run_dir, stage, [*(e for e in entries if e["maker"] != maker), entry])
+
+
+def _entry(entries: list[dict[str, Any]], maker: str, verdict: str, reason: str) -> dict[str, Any]:
+    return {"attempt": _number(entries, maker), "maker": maker, "verdict": verdict, "reason": reason}
+
+
+def _write(run_dir: Path, stage: int, entries: list[dict[str, Any]]) -> None:
+    write_atomic(run_dir / f"stage-{stage}" / NAME, json.dumps(entries, indent=1).encode())
 
 
 def _number(entries: list[dict[str, Any]], maker: str) -> int:
@@ -44,8 +60,10 @@ def _number(entries: list[dict[str, Any]], maker: str) -> int:
 
 def _maker(recipe: Recipe, stage: int) -> str:
     body = recipe.model_dump(mode="json")
+    body["train"].pop("merge_last")  # what is made of the last model afterwards
+    rule = {name: body["evaluation"][name] for name in _RULE}
     before = list(earlier_stages(recipe.stages, stage))
-    return sha256_json({**{name: body[name] for name in _MATTERS}, "before": before})
+    return sha256_json({**{name: body[name] for name in _MATTERS}, "rule": rule, "before": before})
 
 
 def _read(run_dir: Path, stage: int) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pipeline import stats
 from pipeline.comparisons import ConditionResult, ItemOutcome, Scoring
-from pipeline.gate_input import BASE, NEAR, BetterThan, LevelRule, allowed_failures, deciding_side, no_headroom, pct
+from pipeline.gate_input import BASE, BetterThan, LevelRule, allowed_failures, deciding_side, no_headroom
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +91,6 @@ class Curtailment:
             (int(right.get(item, True)) - int(getattr(outcome, self.scoring)), outcome.cluster)
             for item, outcome in self.other.items()
         ]
-
-
-def kept_set_lost(seen: Iterable[ItemOutcome], planned: int, level: float) -> str:
-    """Why an earlier stage's set is certain to fall below the `level` it must keep; empty while it need not.
-
-    Such an end is REGRESSION whatever the other sets say, so every evaluation of this model may stop. A loss against
-    the previous model is judged on the full set only."""
-    done = tuple(seen)
-    failures = sum(not o.strict for o in done)
-    if not done or planned - failures + NEAR * planned >= level * planned:
-        return ""
-    return f"{failures} failures in {len(done)} of {planned} items: the set cannot keep {pct(level)}"
 
 
 def _by_cluster(differences: Iterable[tuple[int, tuple[str, str]]]) -> list[int]:

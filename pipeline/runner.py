@@ -372,6 +372,8 @@ class Runner:
         if done is None or manifest is None:
             raise StepFailed(f"{planned.name} ended without a result in {out}. Run again; its log may say why.")
         self.outputs[planned.name] = done.outputs
+        if planned.kind == "evaluate" and planned.stage:
+            attempts.seen(self.options.run_dir, planned.stage, self.recipe)
         for row in manifest["outputs"]:
             self._announce(out / row["path"], row["size"], row["sha256"])
         self._announce(out / artifacts.MANIFEST)

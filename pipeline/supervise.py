@@ -89,10 +89,12 @@ class Pace:
 
     def __init__(self) -> None:
         self._first: tuple[float, int] | None = None
+        self._last = 0
 
     def update(self, now: float, done: int) -> float | None:
         """None until there is something to divide, and again where a step begins to count anew."""
-        if self._first is None or done < self._first[1]:
+        anew, self._last = self._first is None or done < self._last, done
+        if self._first is None or anew:
             self._first = (now, done)
             return None
         elapsed, units = now - self._first[0], done - self._first[1]

@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 ROUNDED_AWAY = 0.5
 """Share of the training's effect that rounding the merged weights may cost before the reader is warned."""
 
+MERGING = 0.1
+"""Of the step's time the merge itself takes; reading the held prompts takes the rest."""
+
+READ_AT_ONCE = 16
+"""Held prompts between two signs of progress."""
+
 BATCH_TOKENS = 2048
 """Of one teacher-forced batch: fixed, since the sums' order would move the last digits that merge.json notes."""
 
@@ -43,9 +49,8 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
         _write(ctx, {"trained": False, "base": base_digest, "digest": base_digest})
         return {"skipped": "nothing was trained: the weights of the stage before are handed on"}
     out = merged_path(ctx, ctx.stage)
-    ctx.reporter.progress(0, 2, "merge and check")
+    ctx.reporter.progress(0, 1, "merge")
     report = merge_adapter(base, adapter, out)
-    ctx.reporter.progress(1, 2, "merge and check")
     try:
         parity = _check(ctx, base, adapter, out, report)
     except StepError:
@@ -53,7 +58,6 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
         raise
     note = {"trained": True, "base": base_digest, "digest": report.digest, "files": dict(report.files)}
     _write(ctx, {**note, "tensors": report.tensors, "scale": report.scale, "stored": report.stored, "parity": parity})
-    ctx.reporter.progress(2, 2, "merge and check")
     return {"digest": report.digest, "parity": parity}
 
 
@@ -65,17 +69,18 @@ def _check(ctx: StepContext, base: Path, adapter: Path, out: Path, report: Merge
 
     precision = parity.run_precision(base)
     pairs = _held_pairs(ctx, load_tokens(base))
+    answers = _Answers(ctx, pairs, passes=4 if precision is Precision.FP32 else 3)
     model = attach_adapter(_load(ctx, base, precision), adapter)
-    apart = _answers(model, base, pairs)
+    apart = answers.of(model, base)
     with only_adapters(model, []):
-        untouched = _answers(model, base, pairs)
+        untouched = answers.of(model, base)
     expected = apart
     if precision is Precision.FP32:
         model = parity.as_stored(model, report.stored)
-        expected = _answers(model, base, pairs)
+        expected = answers.of(model, base)
     del model
     gc.collect()
-    merged = _answers(_load(ctx, out, precision), out, pairs)
+    merged = answers.of(_load(ctx, out, precision), out)
     found = parity.check(expected, merged, parity.tolerance(precision))
     rounding, effect = (statistics.fmean(parity.distances(apart, other)) for other in (merged, untouched))
     if rounding > ROUNDED_AWAY * effect:
@@ -107,11 +112,28 @@ def _load(ctx: StepContext, path: Path, precision: Precision) -> Any:
     return load_model(path, precision, device_of(ctx.recipe.hardware.device))
 
 
-def _answers(model: Any, path: Path, pairs: Sequence[IdPair]) -> list[TokenLogprobs]:
-    from pipeline.engines.transformers_engine import TransformersEngine
-    from pipeline.models.load import load_tokens
+class _Answers:
+    """Log-probabilities of the held answers under one model after the other, telling how far it is."""
 
-    return TransformersEngine(model, load_tokens(path), BATCH_TOKENS).logprobs(pairs)
+    def __init__(self, ctx: StepContext, pairs: Sequence[IdPair], passes: int) -> None:
+        self._reporter, self._pairs = ctx.reporter, pairs
+        self._done, self._total = 0, passes * len(pairs)
+
+    def of(self, model: Any, path: Path) -> list[TokenLogprobs]:
+        from pipeline.engines.transformers_engine import TransformersEngine
+        from pipeline.models.load import load_tokens
+
+        engine, found = TransformersEngine(model, load_tokens(path), BATCH_TOKENS), list[TokenLogprobs]()
+        for begin in range(0, len(self._pairs), READ_AT_ONCE):
+            self._tell()
+            found += engine.logprobs(self._pairs[begin : begin + READ_AT_ONCE])
+            self._done = self._done + len(self._pairs[begin : begin + READ_AT_ONCE])
+        self._tell()
+        return found
+
+    def _tell(self) -> None:
+        share = MERGING + (1 - MERGING) * self._done / self._total
+        self._reporter.progress(self._done, self._total, "held answers read", share)
 
 
 def _write(ctx: StepContext, body: Mapping[str, Any]) -> None:

@@ -40,6 +40,13 @@ class StepCallback(TrainerCallback):  # type: ignore[misc]
         self.saved_at = self.stepped_at = time.monotonic()
         self.step_s, self.save_s = 0.0, FIRST_SAVE_S
         self.stopped = self.saved_for_deadline = False
+        self.before = 0.0
+        """Share of the work that is done before the first step."""
+
+    def prepared(self, done: int, total: int, before: float) -> None:
+        """Tell of pairs read by the reference, which comes before the first step and is the share `before` of all."""
+        self.before = before
+        self.reporter.progress(done, total, "pairs read by the reference", before * done / total)
 
     def on_train_begin(self, _args: Any, state: Any, control: Any, **_: Any) -> Any:
         for entry in state.log_history:  # of before a resume
@@ -50,7 +57,8 @@ class StepCallback(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> Any:
         now = time.monotonic()
         self.step_s, self.stepped_at = now - self.stepped_at, now
-        self.reporter.progress(state.global_step, state.max_steps, "steps")
+        share = self.before + (1 - self.before) * state.global_step / max(1, state.max_steps)
+        self.reporter.progress(state.global_step, state.max_steps, "steps", share)
         self.stopped = self.reporter.stop_requested()
         due = now - self.saved_at >= self.interval_s
         due = due or bool(self.every and state.global_step % self.every == 0 and state.global_step < state.max_steps)

@@ -6,7 +6,7 @@ the model with the adapter switched off.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,14 @@ def _dpo(model: Any, fresh: Any, tokens: Tokens, data: Any, dpo: Dpo, plan: Plan
         callbacks=[callback],
         peft_config=fresh,
         sft_weight=losses.sft_weight(dpo),
+        referenced=lambda done: callback.prepared(done, len(data), _reference_share(dpo, plan)),
     )
+
+
+def _reference_share(dpo: Dpo, plan: Plan) -> float:
+    """Of all forward passes those of the reference; a trained pair costs two of them, three where layers are
+    recomputed."""
+    return 1 / (1 + dpo.epochs * (3 if plan.gradient_checkpointing else 2))
 
 
 class _IdDpoTrainer(DPOTrainer):  # type: ignore[misc]
@@ -99,8 +106,8 @@ class _IdDpoTrainer(DPOTrainer):  # type: ignore[misc]
     the pairs are dealt to micro-batches.
     """
 
-    def __init__(self, *args: Any, sft_weight: float, **kwargs: Any) -> None:
-        self.sft_weight = sft_weight
+    def __init__(self, *args: Any, sft_weight: float, referenced: Callable[[int], None], **kwargs: Any) -> None:
+        self.sft_weight, self._referenced, self._read = sft_weight, referenced, 0
         self._logps: Any = None
         super().__init__(*args, **kwargs)
 
@@ -113,6 +120,13 @@ class _IdDpoTrainer(DPOTrainer):  # type: ignore[misc]
         self.use_liger_kernel = True
         _undo_rounding(self.model)
         return super()._precompute_ref_logps(*args, **kwargs)
+
+    def compute_ref_log_probs(self, model: Any, inputs: Any) -> Any:
+        """Called by TRL for each batch of pairs."""
+        found = super().compute_ref_log_probs(model, inputs)
+        self._read += len(inputs["input_ids"]) // 2
+        self._referenced(self._read)
+        return found
 
     @staticmethod
     def masks(batch: Any) -> tuple[Any, Any]:

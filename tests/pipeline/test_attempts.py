@@ -36,6 +36,16 @@ def test_the_same_recipe_stays_the_same_attempt_however_often_it_is_decided(tmp_
     assert noted(tmp_path) == [(1, "PASS")]
 
 
+def test_what_was_only_measured_has_been_seen_as_well(tmp_path: Path) -> None:
+    attempts.seen(tmp_path, 1, recipe())
+    attempts.seen(tmp_path, 1, recipe())
+    assert attempts.present(tmp_path, recipe()) == {1: 1}
+    assert attempts.present(tmp_path, recipe(seed=3)) == {1: 2}
+    attempts.decided(tmp_path, 1, FAIL, recipe())
+    attempts.seen(tmp_path, 1, recipe())
+    assert noted(tmp_path) == [(1, "FAIL")]
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -44,9 +54,11 @@ def test_the_same_recipe_stays_the_same_attempt_however_often_it_is_decided(tmp_
         {"data": {"instructions": 8}},
         {"precision": {"train": "fp32"}},
         {"model": {"id": "other"}},
+        {"evaluation": {"threshold": 0.31}},
+        {"evaluation": {"alpha": 0.05}},
     ],
 )
-def test_what_makes_another_candidate_is_another_attempt(tmp_path: Path, change: dict[str, Any]) -> None:
+def test_another_candidate_or_another_rule_is_another_attempt(tmp_path: Path, change: dict[str, Any]) -> None:
     attempts.decided(tmp_path, 1, FAIL, recipe())
     assert attempts.present(tmp_path, recipe(**change)) == {1: 2}
     attempts.decided(tmp_path, 1, PASS, recipe(**change))
@@ -55,7 +67,13 @@ def test_what_makes_another_candidate_is_another_attempt(tmp_path: Path, change:
 
 
 @pytest.mark.parametrize(
-    "change", [{"runtime": {"generate_tokens": 99}}, {"budget": {"usd": 4}}, {"description": "in other words"}]
+    "change",
+    [
+        {"runtime": {"generate_tokens": 99}},
+        {"budget": {"usd": 4}},
+        {"description": "in other words"},
+        {"train": {"merge_last": False}},
+    ],
 )
 def test_what_makes_no_other_candidate_is_the_same_attempt(tmp_path: Path, change: dict[str, Any]) -> None:
     attempts.decided(tmp_path, 1, FAIL, recipe())

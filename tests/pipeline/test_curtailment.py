@@ -13,9 +13,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from pipeline import stats
-from pipeline.comparisons import ConditionResult, ItemOutcome
-from pipeline.curtailment import Curtailment, kept_set_lost
-from pipeline.gates import EarlierStage, GateInput, LevelRule, allowed_failures, decide
+from pipeline.comparisons import ItemOutcome
+from pipeline.curtailment import Curtailment
+from pipeline.gates import GateInput, LevelRule, allowed_failures, decide
 from pipeline.protocol import Verdict
 
 LEVEL = LevelRule(0.6, margin=0.4)  # met by 4 of 6 items and by no fewer
@@ -182,22 +182,3 @@ def test_what_is_to_be_beaten_must_be_measured_in_full_first() -> None:
         rule.settled(result("tuned", 5).outcomes[:3] * 2)
     with pytest.raises(ValueError, match="does not hold"):
         rule.settled([ItemOutcome("stranger", "f", "t", True, True)])
-
-
-def test_a_kept_set_is_lost_when_it_certainly_falls_below_its_level() -> None:
-    def part(wrong: int, right: int) -> ConditionResult:
-        whole = result("tuned", 0, n=wrong + right, set_hash="01d")
-        return replace(whole, outcomes=tuple(replace(o, strict=i >= wrong) for i, o in enumerate(whole.outcomes)))
-
-    for wrong in range(1, 20):
-        seen = part(wrong, 30)
-        best = part(wrong, N - wrong)
-        lost = bool(kept_set_lost(seen.outcomes, N, 0.9))
-        assert lost == (wrong > 12)
-        made = decide(given(earlier=(EarlierStage(1, 0.9, best),), draws=0))
-        assert (made.verdict is Verdict.REGRESSION) == lost
-        if lost:
-            stopped = EarlierStage(1, 0.9, replace(seen, curtailed=True), planned=N)
-            assert decide(given(earlier=(stopped,), draws=0)).verdict is Verdict.REGRESSION
-    assert kept_set_lost((), N, 0.9) == ""
-    assert "cannot keep 90 %" in kept_set_lost(part(13, 0).outcomes, N, 0.9)
