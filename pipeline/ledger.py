@@ -6,7 +6,7 @@ An unknown price makes a cost None, never 0. Stopping at a budget is the runner'
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -165,16 +165,20 @@ class Rates:
 
     def forecast(self, step: str, planned: float | None = None, precision: str = "") -> Forecast | None:
         """Time of a step by what was measured: the same step of the same recipe, else the newest step of its kind at
-        its precision. With `planned` (busy seconds by the machine's limits) it is scaled by the amount of work."""
+        its precision, else the share of the machine's limits that other kinds reached at that precision (which counts as
+        not measured). With `planned` (busy seconds by the machine's limits) it is scaled by the amount of work."""
         entries = self._read()
         same = entries.get(self._name(step))
         if same is not None:
             scale = planned / same["planned"] if planned and same.get("planned") else 1.0
             busy = (same["seconds"] - same.get("loading", 0.0)) * scale
             return Forecast(busy + same.get("loading", 0.0), True, busy)
-        alike = self._alike(entries, kind_of(step), precision)
-        if alike is None or planned is None:
+        if planned is None:
             return None
+        alike, others = self._alike(entries, kind_of(step), precision)
+        if alike is None:
+            ratio = _reached(others)
+            return None if ratio is None else Forecast(planned * ratio + others[-1]["loading"], False, planned * ratio)
         busy = alike["busy"] * planned / alike["planned"]
         return Forecast(busy + alike["loading"], True, busy)
 
@@ -189,14 +193,17 @@ class Rates:
         }
         write_atomic(self._path, json.dumps(rates, separators=(",", ":"), ensure_ascii=False).encode() + b"\n")
 
-    def _alike(self, entries: dict[str, Any], kind: str, precision: str) -> dict[str, Any] | None:
+    def _alike(
+        self, entries: dict[str, Any], kind: str, precision: str
+    ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+        """The newest step of this kind on this machine with this model, and the newest of every other kind."""
         start = " | ".join(self._label[:2]) + " | "
-        found = [
-            e
+        newest = {
+            e["kind"]: e
             for name, e in entries.items()
-            if name.startswith(start) and e.get("kind") == kind and e.get("precision") == precision and e.get("planned")
-        ]
-        return found[-1] if found else None
+            if name.startswith(start) and e.get("kind") and e.get("precision") == precision and e.get("planned")
+        }
+        return newest.pop(kind, None), list(newest.values())
 
     def _name(self, step: str) -> str:
         return " | ".join((*self._label, step))
@@ -216,6 +223,12 @@ class Rates:
         rates = Rates(runs, "", model, "")._read()
         split = [name.split(" | ") for name in rates]
         return list(dict.fromkeys(parts[0] for parts in split if len(parts) == 4 and parts[1] == model))
+
+
+def _reached(entries: Sequence[Mapping[str, Any]]) -> float | None:
+    """Busy seconds for one that the machine's limits allow; None where nothing was measured."""
+    planned = sum(e["planned"] for e in entries)
+    return sum(e["busy"] for e in entries) / planned if planned > 0 else None
 
 
 def kind_of(step: str) -> str:

@@ -9,7 +9,7 @@ from pipeline.forecast.shapes import Shape
 from pipeline.forecast.work import Work
 from pipeline.recipe import Precision
 
-MEASURED, BOUND = "measured", "bound × efficiency"
+MEASURED, REACHED_HERE, BOUND = "measured", "bound × reached", "bound × efficiency"
 
 
 @dataclass(frozen=True, slots=True)

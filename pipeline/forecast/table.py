@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.forecast.machines import GIB, Machine
 from pipeline.forecast.memory import Need, need
 from pipeline.forecast.outlook import precision_of
-from pipeline.forecast.rates import BOUND, MEASURED, seconds
+from pipeline.forecast.rates import BOUND, MEASURED, REACHED_HERE, seconds
 from pipeline.forecast.shapes import Shape
 from pipeline.forecast.work import Work, works
 from pipeline.ledger import Rates
@@ -126,7 +126,7 @@ def _time(name: str, work: Work, shape: Shape, machine: Machine, measured: Rates
     found = measured.forecast(name, bound.busy, precision_of(work)) if measured is not None and bound.busy > 0 else None
     if found is None:
         return bound.total, bound.busy, BOUND if bound.busy > 0 else ""
-    return found.seconds, found.busy, MEASURED
+    return found.seconds, found.busy, MEASURED if found.measured else REACHED_HERE
 
 
 def _rate(work: Work, busy: float) -> float | None:

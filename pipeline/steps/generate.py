@@ -161,7 +161,7 @@ def _reason(record: Instruction, harvest: _Harvest, opened: Opened) -> str | Non
     text = record.instruction
     if len(harvest.kept) >= harvest.wanted:
         return "surplus"
-    if record.finish_reason != "stop":
+    if record.finish_reason == "length":  # a trained model ends its line with the end of text instead of a new line
         return "unfinished"
     if not 3 <= len(text.split()) <= 40 or not text[0].isalnum():
         return "not an instruction"

@@ -51,12 +51,21 @@ def test_a_step_of_the_same_kind_in_a_later_stage_is_foretold_from_the_earlier_o
     assert later is not None
     assert (later.seconds, later.measured) == (210.0, True)
     assert rates(tmp_path).forecast("stage-4/answer", planned=100.0, precision="nf4") is None
-    assert rates(tmp_path).forecast("stage-4/critique", planned=100.0, precision="bf16") is None
     assert rates(tmp_path).forecast("stage-4/answer", precision="bf16") is None  # nothing to compare it by
     assert rates(tmp_path, "A100").forecast("stage-4/answer", planned=100.0, precision="bf16") is None
     other = rates(tmp_path, name="another").forecast("stage-1/answer", planned=25.0, precision="bf16")
     assert other is not None
     assert other.seconds == 60.0
+
+
+def test_a_kind_that_never_ran_reaches_the_share_of_the_limits_that_other_kinds_did(tmp_path: Path) -> None:
+    rates(tmp_path).record("stage-1/answer", replace(ACCOUNT, busy=400.0))  # superseded by the next
+    rates(tmp_path).record("stage-2/answer", ACCOUNT)  # twice what was planned
+    rates(tmp_path).record("stage-2/sft", replace(ACCOUNT, busy=400.0, planned=125.0))
+    found = rates(tmp_path).forecast("stage-2/critique", planned=10.0, precision="bf16")
+    assert found is not None
+    assert (found.busy, found.measured) == (30.0, False)
+    assert rates(tmp_path).forecast("stage-2/critique", planned=10.0, precision="nf4") is None
 
 
 def test_the_newest_measurement_of_a_kind_counts(tmp_path: Path) -> None:
