@@ -21,8 +21,12 @@ WRITTEN = 0.4
 """Of their limit the rows of a batch write on average before they are stopped."""
 LONGEST = 0.8
 """Of its limit the longest row of a batch writes."""
-OWN_RATE = 0.02
-"""Share of its work after which a step's own rate rules and no longer the forecast."""
+GUESSED, MEASURED = 0.03, 0.1
+"""Share of its work after which a step's own rate counts as much as the forecast: one from the machine's limits, and
+one from a step of its kind that was measured here. By replaying recorded runs with forecasts that were off by a third
+and by a sixth."""
+RECENT = 0.2
+"""Weight of the recent rate beside that of the whole attempt."""
 MEMORY = 0.3
 """Of the time so far, the time over which the recent rate is taken."""
 
@@ -83,11 +87,12 @@ def planned_cost(lengths: Sequence[int], limits: Sequence[int], batch_tokens: in
 
 class Eta:
     """Seconds left of one attempt at a step, from the share of its work that is done. Loading is not work: the clock
-    begins with the first share. `expected` are the busy seconds foreseen for the whole step, `rest` those of all steps
-    to come; None where unknown."""
+    begins with the first share. `expected` are the busy seconds foreseen for the whole step, `measured` whether such a
+    step was measured here, `rest` the seconds of all steps to come; None where unknown."""
 
-    def __init__(self, expected: float | None = None, rest: float | None = None) -> None:
+    def __init__(self, expected: float | None = None, rest: float | None = None, measured: bool = False) -> None:
         self._expected, self._rest = expected, rest
+        self._trust = MEASURED if measured else GUESSED
         self._first: tuple[float, float] | None = None
         self._last = (0.0, 0.0)
         self._recent_s = self._recent = 0.0
@@ -114,7 +119,7 @@ class Eta:
         if self._expected is None:
             return None if own is None else round(own, 1)
         foreseen = max(self._expected * (1 - share), 0.0)
-        weight = 0.0 if own is None else min(1.0, gained / OWN_RATE)
+        weight = 0.0 if own is None else gained / (gained + self._trust)
         return round(weight * (own or 0.0) + (1 - weight) * foreseen, 1)
 
     def of_run(self, step: float | None) -> float | None:
@@ -136,4 +141,4 @@ class Eta:
             return None
         overall = gained / elapsed
         recent = self._recent / self._recent_s if self._recent_s > 0 else overall
-        return left / ((overall + recent) / 2)
+        return left / ((1 - RECENT) * overall + RECENT * recent)

@@ -354,7 +354,7 @@ class Runner:
         process, pipe = self.launcher.start(main, job, heavy=step.holds_model)
         measured = forecast.busy if forecast and forecast.measured else None
         limits = Limits(step.time_limit_s, step.heartbeat_limit_s, measured)
-        eta = Eta(forecast.busy if forecast else None, self.outlook.later(name))
+        eta = Eta(forecast.busy if forecast else None, self.outlook.later(name), measured is not None)
         outcome = Watch(name, limits, self.events, self.control, self._on_tick, eta=eta).follow(process, pipe)
         self.past.seconds[name, key] = prior + outcome.seconds
         self.last = (outcome, prior)
