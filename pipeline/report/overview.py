@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.gates import TUNED, Decision
+from pipeline.protocol import CONDITIONS, OPTIONAL_CONDITIONS
 from pipeline.report import rates
 from pipeline.report.charts import Cell, matrix_plot
 from pipeline.report.plots import Group, grouped_plot
@@ -19,9 +20,12 @@ BASE_ROW = "base-formatted"
 
 def overview(files: RunFiles, decisions: Decisions) -> dict[str, Any]:
     """Everything above the first stage. `decisions`: the gate of each stage, None where it was not decided."""
-    rows = [_row(files, stage, decision) for stage, decision in decisions.items()]
+    found = {stage: rates.conditions(files, stage, decision) for stage, decision in decisions.items()}
+    beside = (name for name in CONDITIONS if name in OPTIONAL_CONDITIONS and any(name in one for one in found.values()))
+    names = tuple(dict.fromkeys((*SHOWN, *beside)))
+    rows = [_row(stage, decision, found[stage], names) for stage, decision in decisions.items()]
     return {
-        "conditions": SHOWN,
+        "conditions": names,
         "rows": rows,
         "svg": _plot(rows),
         "retention": retention(files, decisions),
@@ -31,8 +35,9 @@ def overview(files: RunFiles, decisions: Decisions) -> dict[str, Any]:
     }
 
 
-def _row(files: RunFiles, stage: int, decision: Decision | None) -> dict[str, Any]:
-    found = rates.conditions(files, stage, decision)
+def _row(
+    stage: int, decision: Decision | None, found: Mapping[str, Measured | None], names: Sequence[str]
+) -> dict[str, Any]:
     return {
         "stage": stage,
         "name": decision.name if decision else None,
@@ -40,8 +45,8 @@ def _row(files: RunFiles, stage: int, decision: Decision | None) -> dict[str, An
         "attempt": decision.attempt if decision else None,
         "threshold": decision.threshold if decision else None,
         "level_decides": decision.detail.get("level_decides", True) if decision else None,
-        "cells": [(name, found.get(name), name == "previous" and name not in found) for name in SHOWN],
-        "found": {name: found.get(name) for name in SHOWN},
+        "cells": [(name, found.get(name), name == "previous" and name not in found) for name in names],
+        "found": {name: found.get(name) for name in names},
     }
 
 

@@ -13,7 +13,7 @@ from pipeline.report.plots import Dot
 from pipeline.report.reading import RunFiles
 
 SHOWN = ("base-raw", "base-formatted", "base-few-shot", "previous", "tuned")
-"""The conditions of the overview, in order; further ones stand in their stage's own table."""
+"""The conditions of the overview, in order; the optional ones follow where they were measured."""
 
 Bounds = tuple[float | None, float | None]
 

@@ -372,3 +372,16 @@ def test_an_interrupted_run_is_not_called_finished(run: Path) -> None:
 )  # fmt: skip
 def test_an_unknown_value_is_missing_and_never_zero(shown: str, expected: str) -> None:
     assert shown == expected
+
+
+def test_an_optional_condition_stands_in_the_overview_where_a_stage_measured_it(two: Path) -> None:
+    head = "| stage | verdict | attempt | wanted | base-raw | base-formatted | base-few-shot | previous | tuned |"
+    assert head in (two / "report.md").read_text()
+    path = two / "stage-0/evaluate/summary.json"
+    measured = json.loads(path.read_text())
+    told = measured["sets"]["1"]["conditions"]
+    told["alt-base"] = {**told["base-formatted"]}
+    path.write_text(json.dumps(measured))
+    render(two)
+    page = (two / "report.md").read_text()
+    assert head.removesuffix("|") + "| alt-base |" in page
