@@ -7,6 +7,7 @@ import random
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -87,6 +88,12 @@ def load(path: Path | None = None) -> Constitution:
         raise ConstitutionError(f"{path}: not found; give the path of a constitution or restore {FILE_NAME}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConstitutionError(f"{path}: cannot be read ({error}); it must be a UTF-8 text file") from None
+    return _parsed(path, text)
+
+
+@lru_cache(maxsize=4)
+def _parsed(path: Path, text: str) -> Constitution:
+    """A run asks for the same file dozens of times."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
