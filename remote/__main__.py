@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from remote.costs import Ledger
+from remote import verbs
 from remote.errors import ConfigError, RemoteError
-from remote.pods import lifecycle, registry
-from remote.pods.model import Pod
+from remote.pods import registry
+from remote.pods.provider import Provider
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,14 +34,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m remote", description="Pods, and commands on them, over SSH.")
+    parser = argparse.ArgumentParser(prog="python -m remote", description="Pods and money, and commands over SSH.")
     parser.add_argument("--state-dir", type=Path, default=Path(".maxcai"), help="where keys, pins and ledger are kept")
     parser.add_argument("--provider", default="local", help=f"one of: {', '.join(registry.names())}")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("pods", help="list pods")
-    for name in ("start", "stop"):
-        commands.add_parser(name, help=f"{name} a pod").add_argument("pod", nargs="?", default="local")
+    commands.add_parser("start", help="start a pod").add_argument("pod", nargs="?", default="local")
+    stop = commands.add_parser("stop", help="stop a pod")
+    stop.add_argument("pod", nargs="?", default="local")
+    stop.add_argument("--lose-unpulled", action="store_true", help="although files may be lost")
+    verbs.add_parsers(commands)
     run = commands.add_parser("run", help="run a command on a running pod")
     run.add_argument("--pod", default="local")
     run.add_argument("--deadline", type=float, default=60.0, metavar="SECONDS")
@@ -50,42 +53,26 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _perform(options: argparse.Namespace) -> tuple[Any, int]:
-    state_dir: Path = options.state_dir
-    provider = registry.provider(options.provider, state_dir, time.time)
-    if options.command == "pods":
-        pods = await lifecycle.recover(provider, state_dir, time.time)
-        return [as_json(pod, state_dir) for pod in pods], 0
-    if options.command == "start":
-        return as_json(await lifecycle.start(provider, options.pod, state_dir, time.time), state_dir), 0
-    if options.command == "stop":
-        return as_json(await lifecycle.stop(provider, options.pod, state_dir, time.time), state_dir), 0
+    provider = registry.provider(options.provider, options.state_dir, time.time)
+    try:
+        await verbs.find(options, provider)
+        if options.command == "run":
+            return await _run(options, provider)
+        return await verbs.VERBS[options.command](options, provider)
+    finally:
+        await provider.aclose()
+
+
+async def _run(options: argparse.Namespace, provider: Provider) -> tuple[Any, int]:
     command = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
     if not command:
         raise ConfigError("No command was given.", "Write it after `run`, for example: python -m remote run nvidia-smi")
     from remote import ssh  # asyncssh: 0.3 s
 
-    async with ssh.connect(await provider.get(options.pod), provider, state_dir) as connection:
+    async with ssh.connect(await provider.get(options.pod), provider, options.state_dir) as connection:
         done = await connection.run(command, deadline_s=options.deadline)
     out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
     return {"exit_code": done.exit_code, "stdout": out, "stderr": err}, 0 if done.exit_code == 0 else 1
-
-
-def as_json(pod: Pod, state_dir: Path) -> dict[str, Any]:
-    """A pod as printed; money as text, so that no digit is lost, and null for what is unknown."""
-    cost = Ledger(state_dir).session_cost(pod, time.time())
-    return {
-        "id": pod.id,
-        "name": pod.name,
-        "provider": pod.provider,
-        "status": pod.status.value,
-        "gpu": pod.gpu,
-        "gpu_count": pod.gpu_count,
-        "cost_per_hour": None if pod.price_per_hour is None else f"{pod.price_per_hour:f}",
-        "session_cost": None if cost is None else f"{cost:f}",
-        "ssh": None if pod.endpoint is None else {"host": pod.endpoint.host, "port": pod.endpoint.port},
-        "started_at": pod.started_at,
-        "detail": pod.detail,
-    }
 
 
 if __name__ == "__main__":

@@ -75,8 +75,6 @@ class ProviderError(RemoteError):
 class AuthError(ProviderError):
     """The provider does not accept the API key."""
 
-    exit_code = 2
-
 
 class AccessDenied(ProviderError):
     """The key is good but may not do this."""
@@ -157,6 +155,10 @@ class ConnectFailed(SshError):
     """Nobody answered at the pod's address, or the handshake failed."""
 
 
+class NoSshServer(ConnectFailed):
+    """Something answers at the pod's address, or refuses, but no SSH server: none in the image, or not started yet."""
+
+
 class AuthRejected(SshError):
     """The pod does not accept our key."""
 
@@ -235,6 +237,18 @@ class Busy(JobError):
     exit_code = 3
 
 
+class SetupError(RemoteError):
+    """The pod could not be made ready for the pipeline.
+
+    `step` is where it ended ("preflight", "environment", "model"), `last` the last lines of the program that failed.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, step: str = "", last: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint)
+        self.step = step
+        self.last = last
+
+
 # --- sync --------------------------------------------------------------------------------------------------------
 
 
@@ -276,9 +290,13 @@ class DiskFull(SyncError):
 
 
 class GuardError(RemoteError):
-    """A safety rule refuses the operation."""
+    """A safety rule refuses the operation. `paths` are the files it is about."""
 
     exit_code = 3
+
+    def __init__(self, message: str, hint: str = "", *, paths: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint)
+        self.paths = paths
 
 
 class NotArmed(GuardError):

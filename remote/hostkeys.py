@@ -1,7 +1,9 @@
 """Host key pins: which keys a pod session's SSH server may show, read from the pod's container log.
 
 A pin belongs to a pod session (pod and start time), never to an address: addresses are reused by strangers' pods.
-Nothing here talks SSH; `remote.ssh` compares the key it is shown with what this module returns.
+Where the log shows no keys, and the user has agreed to it once for that pod, the key that is met first is pinned for
+the session, and stays marked as unverified until the log shows it. Nothing here talks SSH; `remote.ssh` compares the
+key it is shown with what this module returns.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from pathlib import Path
 from remote.errors import ConfigError, HostKeyMismatch, HostKeyUnverified
 from remote.files import locked, reading, write_atomic
 from remote.pods.model import Pod, PodSession
-from remote.pods.provider import Provider
+from remote.pods.provider import Capability, Provider
 
 _HEADER = "SSH host keys:"
 _KEY_LINE = re.compile(r"Key: \S+\.pub")
@@ -25,6 +27,7 @@ _FINGERPRINT = re.compile(r"\d+ (SHA256:[A-Za-z0-9+/]{43})=? .*\(([A-Z0-9-]+)\)"
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?Z?\s+(.*)")
 _SLACK_S = 5.0  # clocks of provider and container may differ by this much
 _KEPT = 200  # pod sessions remembered
+_UNVERIFIED, _AGREED = " unverified", " agreed"  # what the names of such rows end with
 _POLL_S = 1.0
 _ALGORITHMS = {
     "ED25519": ("ssh-ed25519",),
@@ -39,6 +42,14 @@ class HostKey:
 
     fingerprint: str
     kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """The keys a session may show. Not `verified`: met first, not read from the log. No `keys`: the first one met."""
+
+    keys: tuple[HostKey, ...]
+    verified: bool
 
 
 def algorithms(pins: Sequence[HostKey]) -> list[str]:
@@ -97,18 +108,43 @@ class PinStore:
         self._lock = state_dir / "pins.lock"
 
     def get(self, session: PodSession) -> tuple[HostKey, ...]:
-        """The keys pinned for this session; () when it has none. Raises ConfigError when the file is damaged."""
-        return tuple(HostKey(fingerprint, kind) for fingerprint, kind in self._read().get(session.key, []))
+        """The keys of the log pinned for this session; () when it has none. Raises ConfigError: the file is damaged."""
+        return self._keys(session.key)
+
+    def met(self, session: PodSession) -> tuple[HostKey, ...]:
+        """The key that this session's server showed first, trusted without the log; () when there is none."""
+        return self._keys(session.key + _UNVERIFIED)
+
+    def agreed(self, pod_id: str) -> bool:
+        """Whether the user has agreed to trust this pod's first key where its log shows none."""
+        return bool(self._read().get(pod_id + _AGREED))
+
+    def _keys(self, name: str) -> tuple[HostKey, ...]:
+        return tuple(HostKey(fingerprint, kind) for fingerprint, kind in self._read().get(name, []))
 
     async def put(self, session: PodSession, keys: Sequence[HostKey]) -> None:
-        """Pin `keys`. Raises HostKeyMismatch when other keys are already pinned for this very session."""
+        """Pin `keys`, which the log shows. Raises HostKeyMismatch when this very session has shown another."""
+        met = self.met(session)
+        if met and not set(met) <= set(keys):
+            raise mismatch(session.pod_id, "its log shows other keys than the one that was trusted without it")
+        await self._pin(session.key, keys, session.pod_id, "its log now shows other keys than those pinned before")
+
+    async def put_met(self, session: PodSession, key: HostKey) -> None:
+        """Pin the key that this session's server showed first. Raises HostKeyMismatch when it showed another before."""
+        await self._pin(session.key + _UNVERIFIED, [key], session.pod_id, "it showed another key before")
+
+    async def agree(self, pod_id: str) -> None:
+        """Note that the user trusts this pod's first key where its log shows none."""
+        await self._pin(pod_id + _AGREED, [HostKey("agreed", "")], pod_id, "")
+
+    async def _pin(self, name: str, keys: Sequence[HostKey], pod_id: str, otherwise: str) -> None:
         async with locked(self._lock, "writing host key pins"):
             pins = self._read()
             wanted = [[key.fingerprint, key.kind] for key in sorted(keys)]
-            before = pins.pop(session.key, wanted)
+            before = pins.pop(name, wanted)
             if before != wanted:
-                raise mismatch(session.pod_id, "its log now shows other keys than the ones pinned for this start")
-            pins[session.key] = wanted
+                raise mismatch(pod_id, otherwise)
+            pins[name] = wanted
             kept = dict(list(pins.items())[-_KEPT:])
             write_atomic(self._path, json.dumps(kept, indent=1).encode())
 
@@ -148,22 +184,37 @@ async def pins_for(
     store: PinStore,
     wait_s: float = 60.0,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> tuple[HostKey, ...]:
+    accept_unverified: bool = False,
+) -> Pins:
     """The pins of the pod's present session: those stored, else those its container log prints within `wait_s` seconds.
 
-    Raises HostKeyUnverified when the log shows no keys for this start, HostKeyMismatch when it contradicts the store.
+    With `accept_unverified`, which is remembered for the pod, a session whose log shows no keys gets the key it showed
+    first, or will show; such a pod's log is looked at once and not waited for. Raises HostKeyUnverified when the log
+    shows no keys for this start, HostKeyMismatch when it contradicts the store.
     """
     session = pod.session
     if session is None:
         raise HostKeyUnverified(f"Pod {pod.id} was never started, so it has no host key.", "Start the pod first.")
     if stored := store.get(session):
-        return stored
-    for _ in range(max(1, int(wait_s / _POLL_S))):
-        if keys := parse(await provider.logs(pod.id), session.started_at - _SLACK_S):
+        return Pins(stored, verified=True)
+    if accept_unverified and not store.agreed(pod.id):
+        await store.agree(pod.id)
+    agreed = accept_unverified or store.agreed(pod.id)
+    for _ in range(1 if agreed else max(1, int(wait_s / _POLL_S))):
+        if keys := parse(await _log(pod, provider), session.started_at - _SLACK_S):
             await store.put(session, keys)
-            return keys
-        await sleep(_POLL_S)
+            return Pins(keys, verified=True)
+        if not agreed:
+            await sleep(_POLL_S)
+    if agreed:
+        return Pins(store.met(session), verified=False)
     raise HostKeyUnverified(
         f"The log of pod {pod.id} shows no SSH host keys for its present start, so its identity cannot be checked.",
-        "Wait until the pod has booted, or use an image that prints its host keys as the official ones do.",
+        "Wait until the pod has booted, or use an image that prints its host keys as the official ones do. To trust "
+        "the key that it shows first, without proof, agree to that for this pod.",
     )
+
+
+async def _log(pod: Pod, provider: Provider) -> list[str]:
+    """The container's log; of a provider that has none, no lines."""
+    return list(await provider.logs(pod.id)) if Capability.LOGS in provider.capabilities else []

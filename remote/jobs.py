@@ -67,7 +67,8 @@ class JobStatus:
     """One attempt as the pod reports it.
 
     `exit_code` is negative for a signal, None unless EXITED; `started` and `finished` are the pod's unix seconds;
-    `sizes` holds the bytes of the files that grow, by their path in the run directory. Unknown is None.
+    `sizes` holds the bytes of the files that grow, by their path in the run directory; `activity_age_s` is how long ago
+    one of them grew, to within 10 s. Unknown is None.
     """
 
     run_id: str
@@ -83,6 +84,7 @@ class JobStatus:
     heartbeat_age_s: float | None
     rss: int | None
     sizes: Mapping[str, int]
+    activity_age_s: float | None = None
 
     def require_exit_code(self) -> int:
         """The exit code of a job that ended. Raises JobLost when the pod has none and never will."""

@@ -80,7 +80,7 @@ class Journal:
         try:
             yield found
         except RemoteError as error:
-            (self.unknown if error.unconfirmed else self.failed)(intent, str(error))
+            (self.unknown if error.unconfirmed else self.failed)(intent, str(error), error=type(error).__name__)
             raise
         except BaseException as error:
             self.unknown(intent, f"left by {type(error).__name__}")

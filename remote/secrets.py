@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import stat
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,9 @@ from remote.errors import ConfigError
 
 KEY_NAME = "RUNPOD_API_KEY"
 ENV_FILE = ".env.runpod"
+SDK_FILE = Path(".runpod") / "config.toml"
+"""Where RunPod's own tools keep a key, below the home directory."""
+KEYRING_SERVICE, KEYRING_NAME = "maxcai", "runpod"
 _HIDDEN = "[redacted]"
 _MIN_VALUE = 8  # shorter values would blank out ordinary words
 _TOKENS = re.compile(
@@ -38,26 +43,125 @@ class Secret:
 
 
 def runpod_key(workspace: Path, environ: Mapping[str, str] | None = None) -> Secret | None:
-    """The API key: the environment first, then `.env.runpod` in the workspace; None when neither has one.
+    """The API key, from the first of these that has one; None when none has.
 
-    Raises ConfigError when the file exists and cannot be read.
+    The environment variable, `.env.runpod` in the workspace, the system's keyring where that package is installed, and
+    `~/.runpod/config.toml` of RunPod's own tools. The home directory is the one that `environ` (default: ours) names.
+    A keyring that is locked or has no backend counts as empty. Raises ConfigError when a file exists and cannot be
+    read.
     """
+    return _search(workspace, environ)[0]
+
+
+def require_runpod_key(workspace: Path, environ: Mapping[str, str] | None = None) -> Secret:
+    """The API key. Raises ConfigError, with the places that were searched, when there is none."""
+    secret, trouble = _search(workspace, environ)
+    if secret is None:
+        because = f" The keyring could not be asked: {trouble}." if trouble else ""
+        raise ConfigError(
+            f"No RunPod API key was found.{because}",
+            f"Set {KEY_NAME}, or write {KEY_NAME}=… into {workspace / ENV_FILE} (mode 0600), or use the keyring.",
+        )
+    return secret
+
+
+def store_key(value: str) -> str:
+    """Keep the API key in the system's keyring, in place of the one there; returns where it is, for the user.
+
+    Raises ConfigError, which does not hold the value, when it is no key or there is no keyring that takes it.
+    """
+    value = value.strip()
+    if len(value) < _MIN_VALUE or not value.isascii() or not value.isprintable() or " " in value:
+        raise ConfigError("That is no API key: it is too short, or has characters that no key has.")
+    keyring, trouble = _keyring()
+    if keyring is not None:
+        try:
+            keyring.set_password(KEYRING_SERVICE, KEYRING_NAME, value)
+        except Exception as exc:  # backends raise what they like, and some quote the value
+            trouble = type(exc).__name__
+    if trouble:
+        raise ConfigError(
+            f"The key cannot be kept in the keyring: {trouble}.",
+            f"Install the extra `keyring` and unlock it, or write {KEY_NAME}=… into {ENV_FILE} (mode 0600).",
+        )
+    return _KEYRING_SOURCE
+
+
+_KEYRING_SOURCE = f'keyring (service "{KEYRING_SERVICE}", name "{KEYRING_NAME}")'
+
+
+def _search(workspace: Path, environ: Mapping[str, str] | None) -> tuple[Secret | None, str]:
+    """The key, if any, and why the keyring could not be asked, if so."""
     environ = os.environ if environ is None else environ
     if value := environ.get(KEY_NAME, "").strip():
-        return Secret(value, f"environment variable {KEY_NAME}")
-    path = workspace / ENV_FILE
-    try:
-        text = path.read_text(encoding="utf-8")
-        mode = stat.S_IMODE(path.stat().st_mode)
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path} cannot be read: {exc}.", f"Make it a text file with a line {KEY_NAME}=…") from None
+        return Secret(value, f"environment variable {KEY_NAME}"), ""
+    if secret := _from_env_file(workspace / ENV_FILE):
+        return secret, ""
+    value, trouble = _from_keyring()
+    if value:
+        return Secret(value, _KEYRING_SOURCE), ""
+    home = environ.get("HOME") or environ.get("USERPROFILE")
+    return _from_sdk_file(Path(home) / SDK_FILE) if home else None, trouble
+
+
+def _from_env_file(path: Path) -> Secret | None:
+    text, warning = _read(path, f"Make it a text file with a line {KEY_NAME}=…")
     value = parse_env(text).get(KEY_NAME, "")
-    if not value:
-        return None
+    return Secret(value, str(path), warning) if value else None
+
+
+def _from_sdk_file(path: Path) -> Secret | None:
+    remedy = f"Mend it or move it away, or set {KEY_NAME}."
+    text, warning = _read(path, remedy)
+    try:
+        tables = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError):
+        tables = None
+    if tables is None:  # raised here, not above: the parser's error holds the text
+        raise ConfigError(f"{path} cannot be read: it is no valid TOML.", remedy)
+    profile = tables.get("default")
+    value = profile.get("api_key") if isinstance(profile, dict) else None
+    return Secret(value.strip(), str(path), warning) if isinstance(value, str) and value.strip() else None
+
+
+def _read(path: Path, remedy: str) -> tuple[str, str | None]:
+    """The text of a file with a key ("" where there is none), and a warning if others may read it."""
+    try:
+        text, mode = path.read_bytes(), stat.S_IMODE(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return "", None
+    except OSError as exc:
+        raise ConfigError(f"{path} cannot be read: {exc.strerror}.", remedy) from None
     warning = f"{path} is readable by others (mode {mode:04o}); run: chmod 600 {path}" if mode & 0o077 else None
-    return Secret(value, str(path), warning)
+    decoded = text.decode("utf-8", errors="replace")
+    if "\ufffd" in decoded:
+        raise ConfigError(f"{path} cannot be read: it is no UTF-8 text.", remedy)
+    return decoded, warning
+
+
+def _from_keyring() -> tuple[str, str]:
+    """The key in the keyring or "", and why it could not be asked or "". A missing package is no trouble."""
+    keyring, trouble = _keyring()
+    if keyring is None:
+        return "", "" if trouble == _NO_KEYRING else trouble
+    try:
+        value = keyring.get_password(KEYRING_SERVICE, KEYRING_NAME)
+    except Exception as exc:  # locked, no backend, no D-Bus: each backend has errors of its own
+        return "", type(exc).__name__
+    return (value.strip() if isinstance(value, str) else ""), ""
+
+
+_NO_KEYRING = "the package keyring is not installed"
+
+
+def _keyring() -> tuple[Any, str]:
+    """The module, or None and why not. It is optional and slow to load, hence here."""
+    try:
+        return importlib.import_module("keyring"), ""
+    except ImportError:
+        return None, _NO_KEYRING
+    except Exception as exc:  # a backend that fails while it is loaded
+        return None, type(exc).__name__
 
 
 def parse_env(text: str) -> dict[str, str]:

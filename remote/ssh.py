@@ -1,35 +1,40 @@
-"""One verified SSH connection to one pod session, as `remote.connection.Connection`.
+"""Makes verified SSH connections to pod sessions: where to, with which key of theirs, and why not.
 
-The server's key is compared with the session's pins before we authenticate; there is no way around that check. When
-and how often to reconnect is the caller's business. asyncssh is loaded at the first connection (0.3 s), not before.
+The server's key is compared with the session's pins before we authenticate; there is no way around that check. A pod
+whose log shows no keys is refused, unless the user agreed once to trust the key that it shows first: then the
+connection says that it is not `verified`. When and how often to reconnect is the caller's business. asyncssh is loaded
+at the first connection (0.3 s), not before.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import shlex
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from remote import identity
-from remote.connection import Completed, RemoteProcess
-from remote.errors import AuthRejected, ConnectFailed, ConnectionLost, DeadlineExceeded, NoEndpoint, SshError
-from remote.hostkeys import HostKey, PinStore, algorithms, mismatch, pins_for
-from remote.pods.model import Endpoint, Pod
+from remote.channels import SshConnection, cause
+from remote.errors import (
+    AuthRejected,
+    ConnectFailed,
+    HostKeyUnverified,
+    NoEndpoint,
+    NoSshServer,
+)
+from remote.hostkeys import HostKey, Pins, PinStore, algorithms, mismatch, pins_for
+from remote.pods.model import Endpoint, Pod, PodSession
 from remote.pods.provider import Provider
 
 if TYPE_CHECKING:
     import asyncssh
 
 _CIPHERS = ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com"]
-_CHANNELS = 8  # sshd allows 10 sessions on one connection
-_CHUNK = 1 << 20
-_WINDOW = 8 << 20  # bytes in flight of one channel: 80 ms of delay then still leave 100 MB/s
-_STDERR_LIMIT = 1 << 20  # bytes of standard error that are kept of a running command
 _KEEPALIVE_COUNT = 3
+_PROXY = "ssh.runpod.io"  # gives shells only: no commands, no copies
+_BANNER_S = 5.0
+_KINDS = {"ssh-ed25519": "ED25519", "ssh-rsa": "RSA"}
 
 
 @asynccontextmanager
@@ -41,33 +46,94 @@ async def connect(
     connect_timeout_s: float = 10.0,
     pin_wait_s: float = 60.0,
     keepalive_s: float = 5.0,
+    accept_unverified: bool = False,
 ) -> AsyncIterator[SshConnection]:
     """Connect to the pod's present session and verify it; the connection is closed at the end of the context.
 
-    `pod` must be freshly read: its endpoint changes at every start. Raises NoEndpoint, ConnectFailed, AuthRejected,
-    HostKeyUnverified or HostKeyMismatch; with the last two, nothing of ours was sent. A peer that says nothing is
-    given up after 4 x `keepalive_s` seconds: everything under way then raises ConnectionLost.
+    `pod` must be freshly read: its endpoint changes at every start; `dial` reads it. `accept_unverified` is the user's
+    word, kept for this pod, that the first key it shows is trusted where its log shows none. Raises NoEndpoint,
+    NoSshServer, ConnectFailed, AuthRejected, HostKeyUnverified or HostKeyMismatch; with the last two, nothing of ours
+    was sent. A peer that says nothing is given up after 4 x `keepalive_s` seconds: everything under way then raises
+    ConnectionLost.
     """
-    if pod.endpoint is None:
-        raise NoEndpoint(
-            f"Pod {pod.id} is {pod.status} and has no SSH address.", "Start the pod, or wait until it has booted."
-        )
+    endpoint = _usable(pod)
     key = await asyncio.to_thread(identity.ensure, state_dir)
-    pins = await pins_for(pod, provider, PinStore(state_dir), wait_s=pin_wait_s)
-    raw = await _handshake(pod, pod.endpoint, key.private, pins, (connect_timeout_s, keepalive_s))
-    connection = SshConnection(raw, pod)
+    store = PinStore(state_dir)
+    try:
+        pins = await pins_for(pod, provider, store, wait_s=pin_wait_s, accept_unverified=accept_unverified)
+    except HostKeyUnverified:
+        await _expect_banner(pod, endpoint)  # an image without an SSH server prints no keys either
+        raise
+    link = _link(pins)
+    raw = await _handshake(pod, endpoint, key.private, link, (connect_timeout_s, keepalive_s))
+    if link.met is not None:
+        await store.put_met(_session(pod), link.met)
+    connection = SshConnection(raw, pod, pins.verified)
     try:
         yield connection
     finally:
         await connection.close()
 
 
+@asynccontextmanager
+async def dial(
+    pod_id: str, provider: Provider, state_dir: Path, *, accept_unverified: bool = False
+) -> AsyncIterator[SshConnection]:
+    """Read the pod afresh, then connect to where it is now. Raises ProviderError, and as `connect` does."""
+    async with connect(
+        await provider.get(pod_id), provider, state_dir, accept_unverified=accept_unverified
+    ) as connection:
+        yield connection
+
+
+def _usable(pod: Pod) -> Endpoint:
+    """Where to connect to. Raises NoEndpoint, which says why there is no address, or why it is of no use."""
+    if pod.status.over:
+        raise NoEndpoint(f"Pod {pod.id} is {pod.status}: nothing runs on it.", "Start the pod.")
+    if pod.endpoint is not None and pod.endpoint.host.rstrip(".").lower() == _PROXY:
+        raise NoEndpoint(
+            f"{_PROXY} leads to shells only: it runs no commands and moves no files, so pod {pod.id} is not reached "
+            "through it.",
+            'Give the pod the port "22/tcp" and use its public address.',
+        )
+    if pod.endpoint is None:
+        proxied = f" Its proxy address {pod.proxy.host} is of no use: it gives shells only." if pod.proxy else ""
+        raise NoEndpoint(
+            f"Pod {pod.id} is {pod.status} and has no public SSH port.{proxied}",
+            'Wait until it has booted; if none appears, its ports lack "22/tcp" or its host is bad: stop it.',
+        )
+    return pod.endpoint
+
+
+async def _expect_banner(pod: Pod, endpoint: Endpoint) -> None:
+    """Raise NoSshServer unless an SSH server introduces itself at the pod's address. Nothing is sent."""
+    where, said = f"pod {pod.id} at {endpoint.host}:{endpoint.port}", b""
+    try:
+        async with asyncio.timeout(_BANNER_S):
+            reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port)
+            try:
+                said = await reader.read(4)
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        pass
+    if not said.startswith(b"SSH-"[: max(1, len(said))]):
+        raise _no_server(where)
+
+
+def _no_server(where: str) -> NoSshServer:
+    return NoSshServer(
+        f"No SSH server answers on {where}.",
+        "It may still boot. If it has run for minutes, there is no SSH in this image: use an official one, or start "
+        "sshd in its start command.",
+    )
+
+
 async def _handshake(
-    pod: Pod, endpoint: Endpoint, private: Path, pins: Sequence[HostKey], times: tuple[float, float]
+    pod: Pod, endpoint: Endpoint, private: Path, link: Any, times: tuple[float, float]
 ) -> asyncssh.SSHClientConnection:
     import asyncssh
 
-    link = _link(pins)
     timeout_s, keepalive_s = times
     where = f"pod {pod.id} at {endpoint.host}:{endpoint.port}"
     try:
@@ -80,7 +146,7 @@ async def _handshake(
             agent_path=None,
             client_keys=[str(private)],
             known_hosts=lambda *_: ([], [], []),  # None would switch the check off, b"" would read ~/.ssh/known_hosts
-            server_host_key_algs=algorithms(pins),
+            server_host_key_algs=algorithms(link.pins) if link.pins else "default",
             encryption_algs=_CIPHERS,
             compression_algs=["none"],
             agent_forwarding=False,
@@ -96,250 +162,48 @@ async def _handshake(
             keepalive_count_max=_KEEPALIVE_COUNT,
         )
     except asyncssh.HostKeyNotVerifiable:
-        raise mismatch(pod.id, "it is not the key that the pod's own log shows for this start") from None
+        raise mismatch(pod.id, link.why) from None
     except asyncssh.PermissionDenied:
         raise AuthRejected(
             f"The SSH server of {where} does not accept our key {private}.",
             "Stop the pod and start it again with this key.",
         ) from None
+    except ConnectionRefusedError:
+        raise _no_server(where) from None
     except (OSError, TimeoutError, asyncssh.Error) as exc:
+        if isinstance(exc, (asyncssh.ConnectionLost, ConnectionResetError)) and not link.greeted:
+            raise _no_server(where) from None
         raise ConnectFailed(
-            f"No SSH connection to {where}: {_cause(exc)}.", "Refresh the pod's state and try again."
+            f"No SSH connection to {where}: {cause(exc)}.", "Refresh the pod's state and try again."
         ) from None
     return connection
 
 
-def _link(pins: Sequence[HostKey]) -> asyncssh.SSHClient:
-    """What asyncssh asks about the server's key, before it authenticates."""
+def _link(pins: Pins) -> Any:
+    """What asyncssh asks about the server's key, before it authenticates. `met` is a key trusted because it was first,
+    `greeted` says whether a server showed a key at all."""
     import asyncssh
 
-    trusted = {pin.fingerprint for pin in pins}
-
     class Link(asyncssh.SSHClient):
+        met: HostKey | None = None
+        greeted = False
+
+        def __init__(self) -> None:
+            self.pins = pins.keys
+            shown = "the pod's own log shows" if pins.verified else "it showed first"
+            self.why = f"it is not the key that {shown} for this start"
+
         def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:  # noqa: ARG002
-            return key.get_fingerprint("sha256").rstrip("=") in trusted
+            self.greeted = True
+            fingerprint = key.get_fingerprint("sha256").rstrip("=")
+            if not pins.verified and not pins.keys:
+                self.met = HostKey(fingerprint, _KINDS.get(key.get_algorithm(), "ECDSA"))
+                return True
+            return fingerprint in {pin.fingerprint for pin in pins.keys}
 
     return Link()
 
 
-class SshConnection:
-    """Implements `remote.connection.Connection`. At most eight commands run at once; more wait their turn."""
-
-    def __init__(self, raw: asyncssh.SSHClientConnection, pod: Pod) -> None:
-        self._raw = raw
-        self._pod = pod
-        self._slots = asyncio.Semaphore(_CHANNELS)
-
-    @property
-    def root(self) -> str:
-        """Absolute path on the pod of the volume that survives a stop."""
-        return self._pod.root
-
-    @property
-    def python(self) -> str:
-        """Interpreter on the pod that runs the agent."""
-        return self._pod.python
-
-    @property
-    def pod(self) -> Pod:
-        """The pod as it was when we connected."""
-        return self._pod
-
-    async def run(
-        self, argv: Sequence[str], stdin: bytes | AsyncIterable[bytes] = b"", deadline_s: float = 60.0
-    ) -> Completed:
-        """Run `argv` to its end, feeding `stdin` no faster than it reads.
-
-        A command killed by a signal has the negative signal number as exit code; of standard error the first MiB is
-        kept. Raises ConnectionLost when the link
-        breaks and DeadlineExceeded after `deadline_s` seconds; the command is then killed. What `stdin` raises comes
-        through.
-        """
-        try:
-            async with asyncio.timeout(deadline_s), self._start(argv) as process:
-                out, err, _ = await _together(process.rest(), process.stderr(), process.feed(stdin))
-                return Completed(await process.wait(), out, err)
-        except TimeoutError:
-            raise DeadlineExceeded(
-                f"{_label(argv)} on pod {self._pod.id} did not end within {deadline_s:g} seconds.",
-                "The pod may be overloaded; try again.",
-            ) from None
-
-    def open(self, argv: Sequence[str]) -> AbstractAsyncContextManager[RemoteProcess]:
-        """Start `argv` and talk to it; leaving the context kills it if it still runs. Raises ConnectionLost."""
-        return self._start(argv)
-
-    @asynccontextmanager
-    async def _start(self, argv: Sequence[str]) -> AsyncIterator[SshProcess]:
-        async with self._slots:
-            raw = await self._create(argv)
-            process = SshProcess(raw, self._raw, self._pod, argv)
-            try:
-                yield process
-            finally:
-                await process.end()
-
-    async def _create(self, argv: Sequence[str]) -> asyncssh.SSHClientProcess[bytes]:
-        import asyncssh
-
-        with _translated(self._pod, argv):
-            try:
-                return await self._raw.create_process(shlex.join(argv), encoding=None, window=_WINDOW)
-            except asyncssh.ChannelOpenError as exc:
-                if self._raw.is_closed():
-                    raise asyncssh.ConnectionLost("the link was down") from None
-                raise SshError(f"Pod {self._pod.id} takes no further command: {_cause(exc)}.", _RECONNECT) from None
-
-    async def wait_lost(self) -> None:
-        """Wait until the connection is over, for whatever reason."""
-        await self._raw.wait_closed()
-
-    def abort(self) -> None:
-        """Drop the link at once, without the goodbyes that a dead peer would never answer."""
-        self._raw.abort()
-
-    async def close(self) -> None:
-        """Close in order; a peer that does not answer is dropped."""
-        self._raw.close()
-        try:
-            async with asyncio.timeout(3):
-                await self._raw.wait_closed()
-        except TimeoutError:
-            self._raw.abort()
-
-
-class SshProcess:
-    """Implements `remote.connection.RemoteProcess`."""
-
-    def __init__(
-        self, raw: asyncssh.SSHClientProcess[bytes], link: asyncssh.SSHClientConnection, pod: Pod, argv: Sequence[str]
-    ) -> None:
-        self._raw = raw
-        self._link = link
-        self._pod = pod
-        self._argv = argv
-        self._kept = bytearray()
-        self._draining = asyncio.create_task(self._drain_stderr())
-
-    async def read(self, limit: int = 1 << 20) -> bytes:
-        """The next bytes of its standard output, b"" at the end of it. A broken link is never taken for the end."""
-        with _translated(self._pod, self._argv):
-            data = await self._raw.stdout.read(limit)
-        if not data and self._raw.returncode is None and self._link.is_closed():
-            raise self._lost()
-        return data
-
-    async def rest(self) -> bytes:
-        """All of its standard output."""
-        parts = []
-        while data := await self.read():
-            parts.append(data)
-        return b"".join(parts)
-
-    async def write(self, data: bytes) -> None:
-        """Send to its standard input; waits while the channel's window is full.
-
-        Raises SshError when the command ended without reading it, ConnectionLost when the link broke.
-        """
-        try:
-            await self._send(data)
-        except BrokenPipeError:
-            if self._raw.returncode is None:
-                raise self._lost() from None
-            raise SshError(f"{_label(self._argv)} on pod {self._pod.id} ended before it read its input.") from None
-
-    async def _send(self, data: bytes) -> None:
-        view = memoryview(data)
-        with _translated(self._pod, self._argv):
-            for start in range(0, len(data), _CHUNK):
-                self._raw.stdin.write(bytes(view[start : start + _CHUNK]))
-                await self._raw.stdin.drain()
-
-    async def feed(self, stdin: bytes | AsyncIterable[bytes]) -> None:
-        """Send all of `stdin` and close it. A command that ends without reading it all is no error."""
-        with contextlib.suppress(BrokenPipeError):
-            if isinstance(stdin, bytes):
-                await self._send(stdin)
-            else:
-                async for data in stdin:
-                    await self._send(data)
-            await self.close_stdin()
-
-    async def close_stdin(self) -> None:
-        """No more input."""
-        with contextlib.suppress(OSError):  # the channel is closed already
-            self._raw.stdin.write_eof()
-
-    async def wait(self) -> int:
-        """Its exit code; negative for a signal. Raises ConnectionLost when the link broke before it was told."""
-        with _translated(self._pod, self._argv):
-            await self._raw.channel.wait_closed()
-        code = self._raw.returncode
-        if code is None:
-            raise self._lost()
-        return int(code)
-
-    def _lost(self) -> ConnectionLost:
-        return ConnectionLost(f"The connection to pod {self._pod.id} broke during {_label(self._argv)}.", _RECONNECT)
-
-    async def stderr(self) -> bytes:
-        """Its standard error until its end, or the first MiB of it."""
-        await asyncio.shield(self._draining)
-        return bytes(self._kept)
-
-    async def end(self) -> None:
-        """Kill it if it still runs and give the channel back."""
-        self._draining.cancel()
-        with contextlib.suppress(OSError):
-            if self._raw.returncode is None:
-                self._raw.kill()
-        self._raw.close()
-
-    async def _drain_stderr(self) -> None:
-        with contextlib.suppress(Exception):  # a broken link is told by read and wait
-            while data := await self._raw.stderr.read(_CHUNK):
-                self._kept += data[: max(0, _STDERR_LIMIT - len(self._kept))]
-
-
-_RECONNECT = "Connect again; detached jobs go on meanwhile."
-
-
-async def _together(*coroutines: Any) -> list[Any]:
-    """All results; when one fails the others are cancelled and waited for."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(coroutine) for coroutine in coroutines]
-    except BaseExceptionGroup as failures:
-        raise _first(failures) from None
-    return [task.result() for task in tasks]
-
-
-def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    failure = failures.exceptions[0]
-    return _first(failure) if isinstance(failure, BaseExceptionGroup) else failure
-
-
-@contextlib.contextmanager
-def _translated(pod: Pod, argv: Sequence[str]) -> Any:
-    """Turn the transport's exceptions into ours. BrokenPipeError passes: there the command ended, not the link."""
-    import asyncssh
-
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except (asyncssh.Error, OSError) as exc:
-        why = _cause(exc)
-        raise ConnectionLost(
-            f"The connection to pod {pod.id} broke during {_label(argv)}: {why}.", _RECONNECT, why=why
-        ) from None
-
-
-def _cause(exc: BaseException) -> str:
-    text = str(getattr(exc, "reason", "") or getattr(exc, "strerror", "") or exc).strip().rstrip(".")
-    return text or ("no answer in time" if isinstance(exc, TimeoutError) else type(exc).__name__)
-
-
-def _label(argv: Sequence[str]) -> str:
-    """A command's name for messages: never its arguments, which may be long or private."""
-    return f'"{Path(argv[0]).name}"' if argv else "a command"
+def _session(pod: Pod) -> PodSession:
+    assert pod.session is not None  # else it would have no pins
+    return pod.session

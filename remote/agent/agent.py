@@ -3,9 +3,9 @@
 Packed by the client with the modules it needs into one file, standard library only, Python 3.9 and later, run as
 `python3 -I -S agent-<sha12>.pyz VERB --root ROOT`. One JSON object comes in on stdin, one JSON line goes out:
 {"v":1,"ok":true,...} or {"v":1,"ok":false,"code","detail"}. `read` is followed by frames (a JSON line with "n", then n
-raw bytes); `blobs` and `tree` take content after the request.
+raw bytes); `blobs` takes content after the request; `push` and a serving `read` are conversations.
 
-    <root>/.maxcai/cas/aa/<sha256>                content, immutable
+    <root>/.maxcai/cas/<sha256>                   content that arrived and is not in a tree yet
     <root>/.maxcai/trees/<tree id>/ and .json     code as pushed, immutable; its manifest and where it came from
     <root>/.maxcai/runs/<run id>/                 run directory of the job
     <root>/.maxcai/runs/<run id>/.agent/          console.log and {spec,start,hb,cancel,exit}-<attempt>.json; start.json
@@ -78,11 +78,18 @@ def verb_of(name: str) -> Callable[[Json, Pod, BinaryIO], Json]:
         from . import launch
 
         return launch.launch if name == "launch" else launch.cancel
-    if name in ("manifest", "blobs", "tree", "gc"):
+    if name in ("manifest", "gc"):
         from . import content
 
-        verbs = {"manifest": content.manifest, "blobs": content.blobs, "tree": content.tree, "gc": content.gc}
-        return verbs[name]
+        return {"manifest": content.manifest, "gc": content.gc}[name]
+    if name == "blobs":
+        from .receive import blobs
+
+        return blobs
+    if name == "watchdog":
+        from .watchdog import watchdog
+
+        return watchdog
     if name in ("status", "runs", "hello"):
         return {"status": runs.status, "runs": runs.list_runs, "hello": hello}[name]
     raise Refused("bad_request", f"unknown verb {name!r}")
@@ -91,7 +98,15 @@ def verb_of(name: str) -> Callable[[Json, Pod, BinaryIO], Json]:
 def answer(args: Json, stream: BinaryIO, out: Out) -> None:
     request, pod = read_request(stream), Pod(args)
     if args["verb"] == "read":
-        reading.read(request, pod, out)
+        reading.read(request, pod, out, stream)
+    elif args["verb"] == "push":
+        from .receive import push
+
+        push(request, pod, stream, out)
+    elif args["verb"] == "host":
+        from .host import host
+
+        host(request, pod, out)
     else:
         out.line({"v": PROTOCOL, "ok": True, **verb_of(args["verb"])(request, pod, stream)})
 

@@ -34,7 +34,10 @@ from remote.errors import (
     UnsafePath,
 )
 
-MODULES = ("agent", "content", "disk", "kernel", "launch", "reading", "runs", "supervisor")
+MODULES = (
+    "agent", "content", "daemon", "disk", "host", "kernel", "launch", "policy", "reading", "receive", "runs",
+    "stopping", "supervisor", "trees", "watchdog", "watching",
+)  # fmt: skip
 """What travels to the pod; standard library only, Python 3.9 and later."""
 
 _MAIN = "import sys\nfrom maxcai_agent.agent import main\nsys.exit(main())\n"
@@ -104,15 +107,6 @@ class RunManifest:
     files: tuple[RemoteFile, ...]
     skipped: tuple[str, ...]
     running: bool
-
-
-@dataclass(frozen=True, slots=True)
-class TreeReply:
-    """`created` is false for a tree that was there or that lacks the content `missing`; `received` is in bytes."""
-
-    created: bool
-    missing: tuple[str, ...]
-    received: int
 
 
 class Agent:
@@ -186,11 +180,11 @@ class Agent:
         return reply
 
     @asynccontextmanager
-    async def frames(self, request: Mapping[str, Any]) -> AsyncIterator[Frames]:
-        """The `read` verb: a stream of frames. Raises as `call` does."""
+    async def frames(self, request: Mapping[str, Any], verb: str = "read") -> AsyncIterator[Frames]:
+        """A verb that answers with a stream of frames: `read` or `host`. Raises as `call` does."""
         if not self._installed:
             await self.call("hello")
-        async with self.conn.open(self.argv("read")) as process:
+        async with self.conn.open(self.argv(verb)) as process:
             await process.write(json.dumps(request).encode() + b"\n")
             await process.close_stdin()
             stream = Frames(process)
@@ -214,19 +208,6 @@ class Agent:
             for row in raw["files"]
         )
         return RunManifest(files, tuple(raw["skipped"]), bool(raw["running"]))
-
-    async def tree(
-        self,
-        tree_id: str,
-        manifest: list[dict[str, Any]],
-        meta: Mapping[str, Any],
-        content: AsyncIterable[bytes] | None = None,
-        count: int = 0,
-    ) -> TreeReply:
-        """Make an immutable tree on the pod, or learn which content it lacks. `content` holds `count` framed blobs."""
-        request = {"tree_id": tree_id, "manifest": manifest, "meta": dict(meta), "count": count}
-        raw = await self.call("tree", request, content, deadline_s=3600.0)
-        return TreeReply(bool(raw["created"]), tuple(raw["missing"]), int(raw["received"]))
 
     async def gc(self, keep: tuple[str, ...] = (), min_age_s: float = 3600.0) -> dict[str, Any]:
         """Remove unused trees and content older than `min_age_s` seconds: {"trees": [ids], "freed": bytes}."""

@@ -1,29 +1,14 @@
-"""Content by hash: what a run holds, what a push brings, immutable trees, and their removal. Never removes a run."""
+"""What a run holds, by hash, and the removal of what no run needs any more. Never removes a run."""
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import os
 import shutil
 import stat
-import struct
 import time
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from .disk import (
-    CHUNK,
-    Json,
-    Refused,
-    canonical,
-    fsync_dir,
-    open_inside,
-    read_json,
-    safe_relative,
-    sha256_fd,
-    walk,
-    write_json,
-)
+from .disk import Json, Refused, open_inside, read_json, sha256_fd, walk, write_json
 from .runs import SHA256, Pod, attempts, run_ids, summary
 
 
@@ -78,139 +63,14 @@ def hash_into(row: Json, run_dir: str, key: list[int]) -> None:
         os.close(fd)
 
 
-def blob_path(pod: Pod, digest: Any) -> str:
-    if not isinstance(digest, str) or not SHA256.match(digest):
-        raise Refused("unsafe_path", f"not a sha256: {digest!r}")
-    return os.path.join(pod.cas, digest[:2], digest)
-
-
-def receive_blobs(pod: Pod, count: int, stream: BinaryIO) -> int:
-    """Read `count` blobs: 64 hex digits, 8 bytes big-endian length, content. Each is verified before it is renamed."""
-    total = 0
-    for _ in range(count):
-        head = stream.read(72)
-        if len(head) != 72:
-            raise Refused("cut", "the stream of files ended early")
-        digest, length = head[:64].decode("ascii", "replace"), struct.unpack(">Q", head[64:])[0]
-        path = blob_path(pod, digest)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        receive_one(path, digest, length, stream)
-        total += length
-    return total
-
-
-def receive_one(path: str, digest: str, length: int, stream: BinaryIO) -> None:
-    temporary, seen, left = f"{path}.{os.getpid()}.tmp", hashlib.sha256(), length
-    try:
-        with open(temporary, "wb") as out:
-            while left:
-                chunk = stream.read(min(left, CHUNK))
-                if not chunk:
-                    raise Refused("cut", "the stream of files ended early")
-                out.write(chunk)
-                seen.update(chunk)
-                left -= len(chunk)
-            out.flush()
-            os.fsync(out.fileno())
-        if seen.hexdigest() != digest:
-            raise Refused("hash", f"content {digest[:12]} arrived damaged")
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-
-
-def missing_of(pod: Pod, digests: Any) -> list[str]:
-    return sorted({digest for digest in digests if not os.path.exists(blob_path(pod, digest))})
-
-
-def blobs(request: Json, pod: Pod, stream: BinaryIO) -> Json:
-    received = receive_blobs(pod, int(request.get("count", 0)), stream)
-    return {"received": received, "missing": missing_of(pod, request.get("want", []))}
-
-
-def tree(request: Json, pod: Pod, stream: BinaryIO) -> Json:
-    """Make a tree from its manifest: nothing to do when it exists, else `missing` content or a new folder.
-
-    `count` blobs may follow the request. Folders stay writable so that a plain removal works; files are read-only.
-    """
-    tree_id, entries = request.get("tree_id"), request.get("manifest")
-    final = pod.tree_dir(tree_id)
-    if os.path.isdir(final):
-        return {"created": False, "missing": [], "received": 0}
-    if not isinstance(entries, list) or hashlib.sha256(canonical(entries)).hexdigest() != tree_id:
-        raise Refused("hash", "the manifest does not have the tree's id")
-    check_paths(entries)
-    received = receive_blobs(pod, int(request.get("count", 0)), stream)
-    missing = missing_of(pod, [entry["sha256"] for entry in entries if "link" not in entry])
-    if missing:
-        return {"created": False, "missing": missing, "received": received}
-    mutex = pod.mutex("trees")
-    try:
-        if not os.path.isdir(final):
-            write_tree(pod, final, entries, request.get("meta") or {})
-    finally:
-        mutex.close()
-    return {"created": True, "missing": [], "received": received}
-
-
-def check_paths(entries: list[Json]) -> None:
-    """Refuse names that leave the tree, targets of symlinks that do, and files behind a symlink."""
-    links = {entry["path"] for entry in entries if "link" in entry}
-    for entry in entries:
-        path = safe_relative(entry.get("path"))
-        parents = {path[:end] for end, char in enumerate(path) if char == "/"}
-        if parents & links:
-            raise Refused("unsafe_path", f"{path!r} lies behind a symlink")
-        if "link" in entry:
-            target = str(entry["link"])
-            steps = list(itertools.dropwhile(lambda part: part == "..", target.split("/")))
-            if target.startswith("/") or ".." in steps:  # going up behind a name may go up behind a symlink
-                raise Refused("unsafe_path", f"{path!r} is a symlink to {target!r}")
-            safe_relative(os.path.normpath(os.path.join(os.path.dirname(path), target)))
-
-
-def write_tree(pod: Pod, final: str, entries: list[Json], meta: Json) -> None:
-    os.makedirs(pod.trees, exist_ok=True)
-    work = os.path.join(pod.trees, f".tmp-{os.path.basename(final)[:12]}-{os.getpid()}")
-    os.makedirs(work)
-    folders = {work}
-    try:
-        for entry in entries:
-            path = os.path.join(work, entry["path"])
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            folders.add(os.path.dirname(path))
-            if "link" in entry:
-                os.symlink(entry["link"], path)
-            else:
-                write_tree_file(blob_path(pod, entry["sha256"]), path, bool(entry.get("exec")))
-        for folder in folders:
-            fsync_dir(folder)
-        write_json(f"{final}.json", {"manifest": entries, "meta": meta, "created": time.time()})
-        os.rename(work, final)
-        fsync_dir(pod.trees)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def write_tree_file(blob: str, path: str, executable: bool) -> None:
-    """Copy content into a tree, never along a symlink."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with open(blob, "rb") as source, open(fd, "wb") as out:
-        shutil.copyfileobj(source, out, CHUNK)
-        out.flush()
-        os.fchmod(fd, 0o555 if executable else 0o444)
-        os.fsync(fd)
-
-
 def gc(request: Json, pod: Pod, _stream: BinaryIO) -> Json:
-    """Remove trees that no run uses and content that no tree uses, when older than min_age_s. Never a run."""
+    """Remove trees that no run uses and content that went into no tree, when older than min_age_s. Never a run."""
     oldest = time.time() - float(request.get("min_age_s", 3600.0))
     keep = set(request.get("keep", []))
     for run_id in run_ids(pod):
         notes = [read_json(pod.note(run_id, "spec", number)) or {} for number in attempts(pod, run_id)]
         keep |= {note.get("tree") for note in notes}
-    removed, freed, used = [], 0, set()
+    removed, freed = [], 0
     mutex, launches = pod.mutex("trees"), pod.mutex("launch")
     try:
         for name in os.listdir(pod.trees) if os.path.isdir(pod.trees) else []:
@@ -220,10 +80,9 @@ def gc(request: Json, pod: Pod, _stream: BinaryIO) -> Json:
                 shutil.rmtree(path)
                 os.unlink(f"{path}.json")
                 removed.append(name)
-            else:
-                used |= {entry.get("sha256") for entry in note.get("manifest", [])}
+                freed += sum(int(entry.get("size", 0)) for entry in note.get("manifest", []))
         for name, info in list(walk(pod.cas)) if os.path.isdir(pod.cas) else []:
-            if os.path.basename(name) not in used and info.st_mtime < oldest:
+            if info.st_mtime < oldest:
                 os.unlink(os.path.join(pod.cas, name))
                 freed += info.st_size
     finally:

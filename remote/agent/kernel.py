@@ -14,13 +14,33 @@ PLAIN = {**os.environ, "LC_ALL": "C"}  # so that words of other programs do not 
 
 
 def command_output(argv: list[str], deadline_s: float = 5.0) -> str | None:
+    """Standard output of a command that ended well in time, else None. One that cannot be killed is left behind."""
     import subprocess  # slow to load and needed by few verbs
 
+    quiet = subprocess.DEVNULL
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=deadline_s, env=PLAIN)
-    except (OSError, subprocess.SubprocessError):
+        child = subprocess.Popen(argv, stdin=quiet, stdout=subprocess.PIPE, stderr=quiet, env=PLAIN)
+    except (OSError, ValueError):
         return None
-    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
+    try:
+        words, _ = child.communicate(timeout=deadline_s)
+    except subprocess.TimeoutExpired:
+        child.kill()  # and not waited for: in a driver that hangs it would never end
+        if child.stdout is not None:
+            child.stdout.close()
+        return None
+    return words.decode("utf-8", "replace") if child.returncode == 0 else None
+
+
+def pod_environment(first: str = "/proc/1/environ") -> dict[str, str]:
+    """The container's own environment, which a command over SSH does not get; ours where process 1 is another's."""
+    try:
+        with open(first, "rb") as text:
+            words = text.read().decode("utf-8", "surrogateescape").split("\0")
+    except OSError:
+        return dict(os.environ)
+    env = {name: value for name, _, value in (word.partition("=") for word in words if word)}
+    return env if "RUNPOD_POD_ID" in env else dict(os.environ)
 
 
 def stat_fields(pid: int) -> list[str] | None:
@@ -163,6 +183,8 @@ class Lock:
 
 
 def default_locks() -> str:
+    if os.environ.get("MAXCAI_LOCKS"):  # set by a pod that shares its machine's memory with others
+        return os.environ["MAXCAI_LOCKS"]
     memory = os.path.isdir("/dev/shm") and os.access("/dev/shm", os.W_OK)
     base = "/dev/shm" if memory else os.environ.get("TMPDIR") or "/tmp"
     return os.path.join(base, "maxcai" if os.getuid() == 0 else f"maxcai-{os.getuid()}")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import select
 import signal
 import time
 from typing import BinaryIO
 
+from .daemon import spawn
 from .disk import Json, Refused, canonical, fsync_dir, read_json, write_json
 from .kernel import carrying_run, descendants, send_signal
 from .runs import Pod, alive, attempts, run_ids, state_of, summary
@@ -81,7 +80,7 @@ def launch(request: Json, pod: Pod, _stream: BinaryIO) -> Json:
         for folder in (pod.runs, os.path.dirname(notes)):
             fsync_dir(folder)
         write_json(pod.note(run_id, "spec", attempt), spec)
-        answer = start_supervisor(request, pod, cwd)
+        answer = spawn(lambda reply: Supervisor(request, pod, reply).main(cwd))
         if not answer.get("ok"):
             raise Refused(answer.get("code", "unconfirmed"), answer.get("detail", "the supervisor died while starting"))
         return {"launched": True, "same_spec": True, "status": summary(pod, run_id, attempt)}
@@ -89,55 +88,35 @@ def launch(request: Json, pod: Pod, _stream: BinaryIO) -> Json:
         mutex.close()
 
 
-def start_supervisor(request: Json, pod: Pod, cwd: str) -> Json:
-    """Fork twice so that the supervisor belongs to nobody, and wait for its word that the job runs."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.setsid()
-            if os.fork() == 0:
-                Supervisor(request, pod, writer).main(cwd)
-        finally:
-            os._exit(0)
-    os.close(writer)
-    os.waitpid(child, 0)
-    words = b""
-    end = time.monotonic() + 60.0
-    while select.select([reader], [], [], max(0.0, end - time.monotonic()))[0]:
-        more = os.read(reader, 65536)
-        if not more:
-            break
-        words += more
-    os.close(reader)
-    try:
-        answer = json.loads(words)
-    except ValueError:
-        return {"ok": False}
-    return answer if isinstance(answer, dict) else {"ok": False}
-
-
 def cancel(request: Json, pod: Pod, _stream: BinaryIO) -> Json:
     """End the newest attempt: through its supervisor, or, when that is gone, by this process."""
     run_id, grace = str(request.get("run_id")), float(request.get("grace_s", 10.0))
     pod.run_dir(run_id)
     number = summary(pod, run_id)["attempt"]
-    start = read_json(pod.note(run_id, "start", number)) or {}
-    state = state_of(pod, run_id, number)
-    if state in ("running", "orphaned"):
-        write_json(pod.note(run_id, "cancel", number), {"grace_s": grace, "asked": time.time()})
-    if state == "running" and alive(pod, start, "supervisor"):
-        os.kill(start["supervisor"], signal.SIGTERM)
+    state = ask_to_end(pod, run_id, number, grace, str(request.get("why", "")))
     if state == "orphaned":
-        cancel_orphan(pod, run_id, start, grace)
+        cancel_orphan(pod, run_id, read_json(pod.note(run_id, "start", number)) or {}, grace)
     end = time.monotonic() + float(request.get("wait_s", grace + 15.0))
     while state_of(pod, run_id, number) == "running" and time.monotonic() < end:
         time.sleep(0.05)
     return {"status": summary(pod, run_id, number)}
 
 
+def ask_to_end(pod: Pod, run_id: str, number: int, grace: float, why: str) -> str:
+    """TERM to a job that lives, KILL by its supervisor after `grace` seconds; does not wait. Returns its state."""
+    start = read_json(pod.note(run_id, "start", number)) or {}
+    state = state_of(pod, run_id, number)
+    if state in ("running", "orphaned"):
+        write_json(pod.note(run_id, "cancel", number), {"grace_s": grace, "asked": time.time(), "why": why})
+    if state == "running" and alive(pod, start, "supervisor"):
+        os.kill(start["supervisor"], signal.SIGTERM)
+    if state == "orphaned":
+        send_signal(set(), start["pid"], signal.SIGTERM)
+    return state
+
+
 def cancel_orphan(pod: Pod, run_id: str, start: Json, grace: float) -> None:
-    send_signal(set(), start["pid"], signal.SIGTERM)
+    """KILL what an orphan, already asked to end, leaves after `grace` seconds."""
     end = time.monotonic() + grace
     while alive(pod, start) and time.monotonic() < end:
         time.sleep(0.05)

@@ -6,12 +6,14 @@ import hashlib
 import json
 import os
 import time
+import zlib
 from typing import BinaryIO
 
 from .disk import CHUNK, PROTOCOL, Json, Refused, open_inside, safe_relative
 from .runs import Pod, attempts, followed, state_of
 
 TICK_BYTES = 1 << 20  # most bytes of one file in one round of a follow, so that no file starves another
+REQUEST_LIMIT = 64 << 20  # bytes of one line that asks for ranges
 PRINT_BYTES = 4096  # bytes before an offset whose digest tells that a file is still the same
 
 
@@ -27,37 +29,82 @@ class Out:
         self.stream.flush()
 
 
-def read(request: Json, pod: Pod, out: Out) -> None:
-    """Byte ranges of a run's files (`ranges`: path, offset, length), or with `follow` everything that grows."""
+def read(request: Json, pod: Pod, out: Out, stream: BinaryIO) -> None:
+    """Byte ranges of a run's files (`ranges`: path, offset, length), or with `follow` everything that grows.
+
+    With `serve` further requests for ranges may follow, a line each, until the end of the input; each is answered by
+    its frames and an end. `rate` (bytes/s) paces the frames; with `zip` those that shrink by it travel packed (`z`).
+    """
     run_dir = pod.run_dir(request.get("run_id"), must_exist=not request.get("follow"))
-    ranges = request.get("ranges", [])
-    for item in ranges:
-        safe_relative(item.get("path"))
+    check_ranges(request)
     out.line({"v": PROTOCOL, "ok": True})
-    for item in ranges:
-        read_range(run_dir, item, out)
+    sender = Ranges(run_dir, out, float(request.get("rate") or 0.0), bool(request.get("zip")))
     if request.get("follow"):
         Follow(request, pod, out).main()
-    out.line({"end": True})
+    while True:
+        for item in request.get("ranges", []):
+            sender.send(item)
+        out.line({"end": True})
+        line = stream.readline(REQUEST_LIMIT) if request.get("serve") else b""
+        if not line:
+            return
+        request = {**json.loads(line), "serve": True}
+        check_ranges(request)
 
 
-def read_range(run_dir: str, item: Json, out: Out) -> None:
-    path, offset, left = item["path"], int(item["offset"]), int(item["length"])
-    try:
-        fd = open_inside(run_dir, path)
-    except (OSError, Refused) as error:
-        out.line({"f": path, "o": offset, "n": 0, "error": str(error)})
-        return
-    try:
-        while left > 0:
-            data = os.pread(fd, min(left, CHUNK), offset)
-            digest = hashlib.blake2b(data, digest_size=16).hexdigest()
-            out.line({"f": path, "o": offset, "n": len(data), "h": digest}, data)
-            if not data:
-                break
-            offset, left = offset + len(data), left - len(data)
-    finally:
-        os.close(fd)
+def check_ranges(request: Json) -> None:
+    for item in request.get("ranges", []):
+        safe_relative(item.get("path"))
+
+
+class Ranges:
+    """Sends ranges of files as frames, each with its digest."""
+
+    def __init__(self, run_dir: str, out: Out, rate: float, pack: bool) -> None:
+        self.run_dir, self.out, self.rate, self.pack = run_dir, out, rate, pack
+        self.step = min(CHUNK, max(16 << 10, int(rate / 8))) if rate else CHUNK
+        self.due = 0.0
+
+    def send(self, item: Json) -> None:
+        path, offset, left = item["path"], int(item["offset"]), int(item["length"])
+        try:
+            fd = open_inside(self.run_dir, path)
+        except (OSError, Refused) as error:
+            self.out.line({"f": path, "o": offset, "n": 0, "error": str(error)})
+            return
+        try:
+            while left > 0:
+                data = os.pread(fd, min(left, self.step), offset)
+                self.frame(path, offset, data)
+                if not data:
+                    break
+                offset, left = offset + len(data), left - len(data)
+        finally:
+            os.close(fd)
+
+    def frame(self, path: str, offset: int, data: bytes) -> None:
+        head: Json = {"f": path, "o": offset, "h": hashlib.blake2b(data, digest_size=16).hexdigest()}
+        packed = zlib.compress(data, 1) if self.pack and shrinks(data) else data
+        if packed is not data:
+            head["z"] = len(data)
+        self.pace(len(packed))
+        self.out.line({**head, "n": len(packed)}, packed)
+
+    def pace(self, count: int) -> None:
+        """Wait until these bytes may leave; what was not used a second ago is not made up for."""
+        if not self.rate:
+            return
+        now = time.monotonic()
+        self.due = max(self.due, now - 1.0)
+        if self.due > now:
+            time.sleep(self.due - now)
+        self.due += count / self.rate
+
+
+def shrinks(data: bytes) -> bool:
+    """Whether packing is worth its time, judged by the beginning: text is, weights are not."""
+    head = data[:16384]
+    return len(head) > 256 and len(zlib.compress(head, 1)) < 0.8 * len(head)
 
 
 def print_of(fd: int, offset: int) -> str:
@@ -70,7 +117,8 @@ class Follow:
     """Sends what is appended to the files of a run, each from the offset that the other side already holds.
 
     `have` maps a name to its inode (None: not known), offset and print of the bytes before it. A file that is shorter,
-    has another inode or other bytes there than it had is a new generation: it is sent again from its beginning.
+    has another inode or other bytes there than it had is a new generation: it is sent again from its beginning. A file
+    that was renamed within its folder, as a log that is rotated, is first sent to its end.
     """
 
     def __init__(self, request: Json, pod: Pod, out: Out) -> None:
@@ -108,6 +156,8 @@ class Follow:
             have["ino"] = info.st_ino if have["ino"] is None else have["ino"]
             if (info.st_size, info.st_ino) == (have["offset"], have["ino"]) and have.get("mtime") == info.st_mtime_ns:
                 return False
+            if have["ino"] != info.st_ino and self.drain(name, have):
+                return True
             same = have["ino"] == info.st_ino and info.st_size >= have["offset"]
             new = not (same and print_of(fd, have["offset"]) == have["print"])
             offset = 0 if new else have["offset"]
@@ -121,6 +171,37 @@ class Follow:
             return bool(data)
         finally:
             os.close(fd)
+
+    def drain(self, name: str, have: Json) -> bool:
+        """Send what was appended to a file before it was renamed away; False when there is nothing (more) of it."""
+        fd = self.renamed(name, have)
+        if fd is None:
+            return False
+        try:
+            data = os.pread(fd, TICK_BYTES, have["offset"])
+            if data:
+                head = {"f": name, "ino": have["ino"], "o": have["offset"], "n": len(data), "new": False}
+                self.out.line(head, data)
+                have["offset"] += len(data)
+                have["print"] = print_of(fd, have["offset"])
+            return bool(data)
+        finally:
+            os.close(fd)
+
+    def renamed(self, name: str, have: Json) -> int | None:
+        """The file that had this name, by its inode and the bytes before the offset."""
+        folder = os.path.dirname(name)
+        for item in os.scandir(os.path.join(self.run_dir, folder)):
+            if item.inode() != have["ino"]:
+                continue
+            try:
+                fd = open_inside(self.run_dir, f"{folder}/{item.name}" if folder else item.name)
+            except (OSError, Refused):
+                return None
+            if os.fstat(fd).st_ino == have["ino"] and print_of(fd, have["offset"]) == have["print"]:
+                return fd
+            os.close(fd)
+        return None
 
 
 def summary_state(pod: Pod, run_id: str) -> Json:

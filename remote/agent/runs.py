@@ -116,7 +116,10 @@ def summary(pod: Pod, run_id: str, attempt: int | None = None) -> Json:
     start = read_json(pod.note(run_id, "start", number)) or {}
     end = read_json(pod.note(run_id, "exit", number)) or {}
     beat = read_json(pod.note(run_id, "hb", number)) or {}
-    age = time.monotonic() - beat["mono"] if beat.get("incarnation") == pod.incarnation else None
+    now, ours = time.monotonic(), beat.get("incarnation") == pod.incarnation
+    age = now - beat["mono"] if ours else None
+    sizes = sizes_of(os.path.join(pod.runs, run_id))
+    silent = None if age is None else 0.0 if sizes != beat.get("sizes") else now - float(beat["active"])
     return {
         "run_id": run_id,
         "attempt": number,
@@ -130,7 +133,8 @@ def summary(pod: Pod, run_id: str, attempt: int | None = None) -> Json:
         "finished": end.get("finished"),
         "heartbeat_age_s": age,
         "rss": beat.get("rss"),
-        "sizes": sizes_of(os.path.join(pod.runs, run_id)),
+        "sizes": sizes,
+        "activity_age_s": silent,
     }
 
 

@@ -9,8 +9,9 @@ import signal
 import sys
 import time
 
+from .daemon import let_go
 from .disk import PROTOCOL, Json, Refused, fsync_dir, os_refusal, read_json, write_json
-from .kernel import descendants, resident_bytes, send_signal, start_time
+from .kernel import descendants, pod_environment, resident_bytes, send_signal, start_time
 from .runs import Pod, sizes_of
 
 HEARTBEAT_S = 10.0
@@ -19,14 +20,7 @@ LEFTOVER_S, TERM_S = 1.0, 2.0  # how long what a finished job left behind may ta
 
 def job_environment(request: Json, pod: Pod) -> dict[str, str]:
     """The pod's own environment, then the spec's, then the secrets, then where the run is."""
-    env = dict(os.environ)
-    try:
-        with open("/proc/1/environ", "rb") as text:
-            words = text.read().decode("utf-8", "surrogateescape").split("\0")
-        first = {name: value for name, _, value in (word.partition("=") for word in words if word)}
-        env = first if "RUNPOD_POD_ID" in first else env  # only then is process 1 the container's own
-    except OSError:
-        pass
+    env = pod_environment()
     for values in (request.get("env") or {}, request.get("secrets") or {}):
         env.update({str(name): str(value) for name, value in values.items()})
     env["MAXCAI_RUN_ID"] = request["run_id"]
@@ -46,6 +40,8 @@ class Supervisor:
         self.exit_code: int | None = None
         self.kill_at: float | None = None
         self.known: set[int] = set()
+        self.sizes: dict[str, int] = {}
+        self.active = time.monotonic()
 
     def main(self, cwd: str) -> None:
         try:
@@ -72,17 +68,8 @@ class Supervisor:
         os.close(self.reply)
 
     def detach(self) -> None:
-        """Let go of the caller's channel and of every inherited descriptor, and become a reaper of orphans."""
-        null = os.open(os.devnull, os.O_RDWR)
-        for number in (0, 1, 2):
-            os.dup2(null, number)
-        for name in os.listdir("/dev/fd"):
-            if int(name) > 2 and int(name) != self.reply:
-                try:
-                    os.close(int(name))
-                except OSError:
-                    continue  # the descriptor of the listing itself
-        os.chdir("/")
+        """Let go of the caller, and become a reaper of orphans."""
+        let_go(self.reply)
         self.wake_reader, wake = os.pipe()
         os.set_blocking(wake, False)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
@@ -166,11 +153,15 @@ class Supervisor:
             os._exit(127)
 
     def heartbeat(self) -> None:
+        sizes = sizes_of(self.run_dir)
+        self.active = time.monotonic() if sizes != self.sizes else self.active
+        self.sizes = sizes
         beat = {
             "mono": time.monotonic(),
             "wall": time.time(),
             "rss": resident_bytes(self.job),
-            "sizes": sizes_of(self.run_dir),
+            "sizes": sizes,
+            "active": self.active,
             "incarnation": self.pod.incarnation,
         }
         try:
@@ -219,6 +210,7 @@ class Supervisor:
                 beat_at = now + HEARTBEAT_S
             self.wait_for_signal(min(beat_at, self.kill_at or beat_at) - now)
         swept = self.sweep()
+        self.heartbeat()  # what it wrote last counts as activity too
         exit_note = {"exit_code": self.exit_code, "finished": time.time(), "swept": swept, "attempt": self.attempt}
         while True:
             try:

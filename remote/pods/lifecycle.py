@@ -1,6 +1,7 @@
-"""Starting and stopping a pod with everything that belongs to it: journal line first, then the act, then the ledger.
+"""Starting, stopping, restarting and removing a pod with all that belongs to it: journal line first, act, ledger.
 
-Whether a pod may be stopped, and what is shown of it, is the caller's business.
+Whether a pod may be stopped or removed is `remote.guard`'s to say, and what is shown of it the caller's. Renting one
+is `remote.pods.creating`'s.
 """
 
 from __future__ import annotations
@@ -11,26 +12,36 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+from remote import sessions
 from remote.costs import Ledger
-from remote.errors import DiskFull, NoEndpoint, ProviderUnavailable
+from remote.errors import DiskFull, GuardError, NoEndpoint, ProviderError, ProviderUnavailable
+from remote.guard import Permit
 from remote.journal import Intent, Journal
+from remote.pods import creating
+from remote.pods.creating import CREATE
 from remote.pods.model import Pod, PodStatus
 from remote.pods.provider import Provider
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[None]]
-START, STOP = "pod.start", "pod.stop"
+START, STOP, RESTART, TERMINATE = "pod.start", "pod.stop", "pod.restart", "pod.terminate"
+ACTS = frozenset({CREATE, START, STOP, RESTART, TERMINATE})
 
 WAIT_S = 120.0
 """Seconds until a started pod must have an address, and until an act whose effect is not to be seen has failed."""
 
+NEW_POD_WAIT_S = 1200.0
+"""Seconds until a newly rented pod must have an address: its image may have to be pulled first."""
+
 _POLL_S = 1.0
+_ASK_S = 5.0  # nothing delays a stop for longer
 
 
 async def look(provider: Provider, state_dir: Path, clock: Clock) -> list[Pod]:
-    """Every pod as the provider lists it now; the ledger is brought in line with it."""
+    """Every pod as the provider lists it now; the ledger is brought in line with it, and with the provider's log."""
     pods = await provider.list()
     Ledger(state_dir).reconcile(pods, clock(), [provider.name])
+    await sessions.note(provider, state_dir, pods)
     return pods
 
 
@@ -45,8 +56,9 @@ async def start(
 ) -> Pod:
     """Start the pod, open its ledger row and wait for its address. A pod that runs is returned as it is.
 
-    Raises what the provider raises (the journal then says how it ended), and NoEndpoint when the pod has no address
-    within `wait_s` seconds or ends before it has one.
+    Raises what the provider raises (the journal then says how it ended; after NoCapacityOnHost see
+    `remote.pods.resuming`), and NoEndpoint when the pod has no address within `wait_s` seconds or ends before it has
+    one.
     """
     for pod in await look(provider, state_dir, clock):
         if pod.id == pod_id and _usable(pod):
@@ -55,6 +67,15 @@ async def start(
         pod = await provider.start(pod_id)
         found.update(status=pod.status.value, started_at=pod.started_at)
     Ledger(state_dir).open(pod)
+    pod = await await_address(provider, pod, clock, wait_s=wait_s, sleep=sleep)
+    await sessions.note(provider, state_dir, [pod])
+    return pod
+
+
+async def await_address(
+    provider: Provider, pod: Pod, clock: Clock, *, wait_s: float = NEW_POD_WAIT_S, sleep: Sleep = asyncio.sleep
+) -> Pod:
+    """Wait until the pod has an SSH address. Raises NoEndpoint when it has none in time or ends before it has one."""
     end = clock() + wait_s
     while not _usable(pod):
         if pod.status.over or clock() > end:
@@ -73,18 +94,26 @@ async def stop(
     state_dir: Path,
     clock: Clock,
     *,
+    permit: Permit | None = None,
+    because: str = "",
     wait_s: float = WAIT_S,
     sleep: Sleep = asyncio.sleep,
 ) -> Pod:
     """Stop the pod and close its ledger row; it counts as stopped only once the provider lists it so.
 
-    A full disk here costs the journal's lines, never the stop: a pod that goes on costs money. Raises
-    ProviderUnavailable when it is not stopped `wait_s` seconds later.
+    The row ends when the stop was seen to be done: at the answer, or at the first reading after it, a second apart.
+    What a `permit` overrides is journalled, and `because`, the rule that asked for it. A full disk here costs the
+    journal's lines, never the stop: a pod that goes on costs money. Raises ProviderUnavailable when it is not stopped
+    `wait_s` seconds later.
     """
+    ran = await _runs(provider, pod_id)
+    facts: dict[str, Any] = {"provider": provider.name, "pod": pod_id}
+    facts |= {"overridden": list(permit.overridden)} if permit and permit.overridden else {}
+    facts |= {"because": because} if because else {}
     with ExitStack() as noted:
         found: dict[str, Any] = {}
         with suppress(DiskFull):
-            acting = Journal(state_dir, clock).acting(STOP, provider=provider.name, pod=pod_id)
+            acting = Journal(state_dir, clock).acting(STOP, **facts)
             found = noted.enter_context(acting)
         pod = await provider.stop(pod_id)
         found.update(status=pod.status.value, started_at=pod.started_at)
@@ -100,32 +129,104 @@ async def stop(
             )
         await sleep(_POLL_S)
         pod = await provider.get(pod.id)
+    if ran:
+        with suppress(DiskFull):
+            Ledger(state_dir).ended(pod.id, clock() if pod.stopped_at is None else pod.stopped_at, "stopped")
+    with suppress(DiskFull):
+        await look(provider, state_dir, clock)
+    return pod
+
+
+async def _runs(provider: Provider, pod_id: str) -> bool:
+    """Whether the pod ran right before it was told to stop: else nobody here knows when it ended."""
+    try:
+        async with asyncio.timeout(_ASK_S):
+            status = (await provider.get(pod_id)).status
+    except (ProviderError, TimeoutError):
+        return False
+    return not status.over and status is not PodStatus.UNKNOWN
+
+
+async def restart(
+    provider: Provider,
+    pod_id: str,
+    state_dir: Path,
+    clock: Clock,
+    *,
+    wait_s: float = WAIT_S,
+    sleep: Sleep = asyncio.sleep,
+) -> Pod:
+    """Restart a running pod and wait for its new address. It is a new session with a ledger row of its own.
+
+    Raises what the provider raises, and NoEndpoint as `start` does.
+    """
+    before = (await provider.get(pod_id)).started_at
+    facts = {"provider": provider.name, "pod": pod_id, "before": before}
+    with Journal(state_dir, clock).acting(RESTART, **facts) as found:
+        pod = await provider.restart(pod_id)
+        found.update(status=pod.status.value, started_at=pod.started_at)
+    if pod.started_at is not None and before is not None and pod.started_at > before:
+        Ledger(state_dir).ended(pod_id, pod.started_at, "restarted")
+    Ledger(state_dir).open(pod)
+    pod = await await_address(provider, pod, clock, wait_s=wait_s, sleep=sleep)
     await look(provider, state_dir, clock)
     return pod
 
 
+async def terminate(
+    provider: Provider,
+    permit: Permit,
+    state_dir: Path,
+    clock: Clock,
+    *,
+    wait_s: float = WAIT_S,
+    sleep: Sleep = asyncio.sleep,
+) -> None:
+    """Remove the pod with its data. The permit is `remote.guard.may_terminate`'s; what it overrides is journalled.
+
+    Raises ProviderUnavailable when the pod is still listed as alive `wait_s` seconds later.
+    """
+    if permit.op != "terminate":
+        raise GuardError(f"The permit for pod {permit.pod_id} is one to {permit.op}.")
+    pod_id = permit.pod_id
+    facts = {"provider": provider.name, "pod": pod_id, "overridden": list(permit.overridden)}
+    with Journal(state_dir, clock).acting(TERMINATE, **facts):
+        await provider.terminate(pod_id)
+    done = clock()
+    while (pod := _listed(await provider.list(), pod_id)) is not None and not pod.status.over:
+        if clock() > done + wait_s:
+            raise ProviderUnavailable(
+                f"Pod {pod_id} is still {pod.status} {wait_s:.0f} s after it was removed.",
+                "Look at it in the provider's console: it may be costing money.",
+                op="terminate",
+            )
+        await sleep(_POLL_S)
+    Ledger(state_dir).gone(pod_id, done, "terminated")
+
+
 async def recover(provider: Provider, state_dir: Path, clock: Clock) -> list[Pod]:
-    """After a crash: settle the journal's open starts and stops by what the provider lists, and mend the ledger.
+    """After a crash: settle the journal's open acts by what the provider lists, and mend the ledger.
 
     Nothing is done to any pod, and what another living process has under way is left to it. Returns what the provider
     lists.
     """
     pods = await provider.list()
-    listed = {pod.id: pod for pod in pods}
-    journal = Journal(state_dir, clock)
+    now, journal, ledger = clock(), Journal(state_dir, clock), Ledger(state_dir)
+    creating.settle(journal, ledger, provider.name, pods, now)
     for intent in open_acts(journal, provider):
-        if intent.abandoned:
-            _settle(journal, intent, listed.get(str(intent.facts.get("pod"))), clock())
-    Ledger(state_dir).reconcile(pods, clock(), [provider.name])
+        if intent.op != CREATE and intent.abandoned:
+            _settle(journal, intent, _listed(pods, str(intent.facts.get("pod"))), now)
+    ledger.reconcile(pods, now, [provider.name])
+    await sessions.note(provider, state_dir, pods)
     return pods
 
 
 def open_acts(journal: Journal, provider: Provider) -> list[Intent]:
-    """Starts and stops at this provider whose outcome is not written down yet."""
+    """Acts on pods of this provider whose outcome is not written down yet."""
     return [
         intent
         for intent in journal.open_intents()
-        if intent.op in (START, STOP) and intent.facts.get("provider") == provider.name
+        if intent.op in ACTS and intent.facts.get("provider") == provider.name
     ]
 
 
@@ -134,10 +235,25 @@ def _settle(journal: Journal, intent: Intent, pod: Pod | None, now: float) -> No
     status = PodStatus.GONE if pod is None else pod.status
     if status in (PodStatus.UNKNOWN, PodStatus.STOPPING):
         return
-    if status.over == (intent.op == STOP):
+    if _done(intent, pod, status):
         journal.acked(intent.id, found=status.value)
     elif now - intent.at > WAIT_S:
         journal.failed(intent.id, "found otherwise after a crash", found=status.value)
+
+
+def _done(intent: Intent, pod: Pod | None, status: PodStatus) -> bool:
+    """Whether what is seen of the pod is what the act was to bring about."""
+    if intent.op == TERMINATE:
+        return status is PodStatus.GONE
+    if intent.op == RESTART:
+        before = intent.facts.get("before")
+        started = None if pod is None else pod.started_at
+        return isinstance(before, (int, float)) and started is not None and started > before
+    return status.over == (intent.op == STOP)
+
+
+def _listed(pods: list[Pod], pod_id: str) -> Pod | None:
+    return next((pod for pod in pods if pod.id == pod_id), None)
 
 
 def _usable(pod: Pod) -> bool:

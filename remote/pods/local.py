@@ -84,11 +84,14 @@ class LocalProvider(Limited):
                 state = self._sandbox.read()
         return self._pod(state)
 
-    async def stop(self, pod_id: str) -> Pod:
-        """End its jobs and server and wipe the container disk. The workspace stays. Harmless on a stopped pod."""
+    async def stop(self, pod_id: str, why: str | None = None) -> Pod:
+        """End its jobs and server and wipe the container disk. The workspace stays. Harmless on a stopped pod.
+
+        `why` is told as the pod's `detail` from then on, until it is started.
+        """
         self._known(pod_id, "stop")
         async with self._sandbox.locked("starting or stopping the embedded pod"):
-            state = await self._end(self._sandbox.read(), _GRACE_S)
+            state = await self._end(self._sandbox.read(), _GRACE_S, why)
         return self._pod(state)
 
     async def restart(self, pod_id: str) -> Pod:
@@ -140,7 +143,8 @@ class LocalProvider(Limited):
         server = state.server
         if server is not None and server.alive:
             return (PodStatus.STOPPING if state.phase == "stopping" else PodStatus.RUNNING), None, None
-        remark = "its SSH server died without being stopped"
+        stopping = state.phase == "stopping"
+        remark = state.why or "it was being stopped" if stopping else "its SSH server died without being stopped"
         if jobs := self._sandbox.jobs():
             remark += f"; {len(jobs)} of its processes still run and end at the next stop or start"
         return PodStatus.STOPPED, self._last_alive(state), remark
@@ -155,12 +159,13 @@ class LocalProvider(Limited):
             return None
         return state.started_at + max(0.0, wall - state.wall)
 
-    async def _end(self, state: State, grace_s: float) -> State:
+    async def _end(self, state: State, grace_s: float, reason: str | None = None) -> State:
         """Bring everything of the pod to an end, leftovers of a crash too, and record it. Returns the new state."""
         _, ended_at, why = self._status(state)
+        why = why or reason
         if state.phase != "stopped":
             with contextlib.suppress(DiskFull):  # a stop must not fail for want of room; wiping makes some
-                self._sandbox.write(replace(state, phase="stopping"))
+                self._sandbox.write(replace(state, phase="stopping", why=reason))
         left = await processes.end(self._running, grace_s)
         if state.server is not None:
             left += await processes.end(lambda: [state.server] if state.server else [], _GRACE_S)

@@ -25,6 +25,7 @@ import asyncssh
 from remote.errors import RemoteError
 from remote.pods.processes import identify
 from remote.pods.sandbox import Sandbox, State
+from remote.pods.self_stop import heed
 
 _CHUNK = 1 << 16
 _STDIN_LIMIT = 1 << 20  # bytes taken from the network and not yet by the command
@@ -105,7 +106,7 @@ class ExecSession(asyncssh.SSHServerSession[bytes]):
     async def _serve(self) -> None:
         try:
             child = await asyncio.create_subprocess_exec(
-                _SHELL, "-c", self._command, cwd=self._folder, env=self._environment, start_new_session=True,
+                _SHELL, "-c", self._command, cwd=self._folder, env=self._its_environment(), start_new_session=True,
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             )  # fmt: skip
         except OSError as exc:
@@ -123,6 +124,11 @@ class ExecSession(asyncssh.SSHServerSession[bytes]):
         finally:
             feeding.cancel()
             _close_pipes(child)
+
+    def _its_environment(self) -> Mapping[str, str]:
+        """With the connection's two ends, as sshd tells them."""
+        ends = [self._channel.get_extra_info(name) or ("", 0) for name in ("peername", "sockname")]
+        return {**self._environment, "SSH_CONNECTION": " ".join(f"{host} {port}" for host, port, *_ in ends)}
 
     async def _feed(self, child: asyncio.subprocess.Process) -> None:
         assert child.stdin is not None
@@ -218,7 +224,7 @@ async def serve(sandbox: Sandbox, started_at: float, avoid: int | None, price: s
     )
     state = _record(sandbox, started_at, port, price, temporary)
     _say({"ok": True, "port": port})
-    await until_stopped(stopping, sandbox.pid_file, lambda: _mend(sandbox, state))
+    await until_stopped(stopping, sandbox.pid_file, lambda: _look_after(sandbox, state))
     log.write("Pod Stopped")
     acceptor.close()
 
@@ -239,6 +245,12 @@ def _record(sandbox: Sandbox, started_at: float, port: int, price: str, temporar
     )
     sandbox.write(state)
     return state
+
+
+def _look_after(sandbox: Sandbox, state: State) -> None:
+    """What the server does every few seconds for its pod."""
+    heed(sandbox, (state.started_at or 0.0) - (state.wall or 0.0))
+    _mend(sandbox, state)
 
 
 def _mend(sandbox: Sandbox, state: State) -> None:

@@ -9,6 +9,9 @@ from typing import Protocol
 from remote.pods.model import Balance, BillingRecord, LogLine, Offer, Pod, PodSpec, Volume
 
 LogLines = list[str]
+Offers = list[Offer]
+Volumes = list[Volume]
+BillingRecords = list[BillingRecord]
 
 
 class Capability(StrEnum):
@@ -83,11 +86,11 @@ class Provider(Protocol):
         """The log as it grows, after the position `after`; ends only by an error or by being closed."""
         ...
 
-    async def catalog(self, count: int = 1) -> list[Offer]:
+    async def catalog(self, count: int = 1) -> Offers:
         """GPU types that can be rented `count` at a time, with price and stock."""
         ...
 
-    async def volumes(self) -> list[Volume]:
+    async def volumes(self) -> Volumes:
         """The account's network volumes."""
         ...
 
@@ -95,7 +98,7 @@ class Provider(Protocol):
         """Make a network volume, which costs money until it is removed."""
         ...
 
-    async def billing(self, start: float, end: float, pod_id: str | None = None) -> list[BillingRecord]:
+    async def billing(self, start: float, end: float, pod_id: str | None = None) -> BillingRecords:
         """What was billed between two unix times, by hour; buckets without cost may be missing."""
         ...
 

@@ -25,6 +25,8 @@ from remote.pods.processes import ProcessId, with_group
 from remote.secrets import looks_secret
 
 MARK = "MAXCAI_POD_SANDBOX"  # set for every command of the pod, so that what it left running can be found
+STOP = "MAXCAI_POD_STOP"  # names the file whose appearance makes the pod's server stop it
+LOCKS = "MAXCAI_LOCKS"  # where the pod's agent keeps what must not outlive the container
 _PASSED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
 _PASSED_PREFIXES = ("MAXCAI_", "OMP_", "HF_", "CAI_")
 _LOG_LINES = 2000  # kept of the container log at a start
@@ -67,6 +69,7 @@ class Sandbox:
         self.pid_file = self.folder / "server.pid"
         self.server_log = self.folder / "server.log"
         self.authorized_keys = self.folder / "authorized_keys"
+        self.stop_file = self.container / "stop"
         self._state = self.folder / "state.json"
 
     def prepare(self) -> None:
@@ -168,6 +171,8 @@ class Sandbox:
             "TMPDIR": str(Path(temporary) / "t"),
             "SHELL": "/bin/sh",
             MARK: str(self.folder),
+            STOP: str(self.stop_file),
+            LOCKS: str(self.container / "locks"),
         }
 
 

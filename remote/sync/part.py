@@ -16,8 +16,8 @@ from pathlib import Path
 from remote.errors import DiskFull, HashMismatch
 from remote.files import private_dir, sync_dir
 
-CHUNK = 8 << 20
-"""Bytes fetched and verified as one."""
+CHUNK = 2 << 20
+"""Bytes fetched and verified as one. A cut loses at most one chunk of each channel."""
 
 
 @contextmanager
@@ -30,6 +30,29 @@ def disk_full_named(path: Path) -> Iterator[None]:
             hint = "Free space on this disk and pull again; what arrived is kept."
             raise DiskFull(f"No space is left to write {path}.", hint, where=str(path)) from error
         raise
+
+
+def write_whole(temporary: Path, final: Path, data: bytes) -> None:
+    """Put a whole small file in its place: written beside, made durable, renamed. Raises DiskFull."""
+    try:
+        with disk_full_named(final):
+            private_dir(temporary.parent)
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(fd, "wb") as out:
+                out.write(data)
+                out.flush()
+                os.fsync(fd)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(temporary, final)
+            sync_dir(final.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def part_key(path: str) -> str:
+    """The name, in the working folder, of what arrives for `path`."""
+    return hashlib.sha256(path.encode()).hexdigest()[:32]
 
 
 def chunk_digest(data: bytes) -> str:
@@ -46,7 +69,7 @@ class Part:
     """`<folder>/<key>.part` and `<key>.map` for one file of `size` bytes whose content has the hash `sha256`."""
 
     def __init__(self, folder: Path, path: str, size: int, sha256: str, chunk: int = CHUNK) -> None:
-        key = hashlib.sha256(path.encode()).hexdigest()[:32]
+        key = part_key(path)
         self.data, self.map = folder / f"{key}.part", folder / f"{key}.map"
         self.size, self.sha256, self.chunk = size, sha256, chunk
         with disk_full_named(folder):
@@ -109,8 +132,8 @@ class Part:
                     return
                 self.write(index, data)
 
-    def write(self, index: int, data: bytes) -> None:
-        """Put one whole chunk in its place, then note it. Raises DiskFull."""
+    def write(self, index: int, data: bytes, digest: str | None = None) -> None:
+        """Put one whole chunk in its place, then note it with its `digest`, where that was checked. Raises DiskFull."""
         offset, length = self.span(index)
         if len(data) != length:
             raise HashMismatch(f"{self._head['path']}: chunk {index} arrived with {len(data)} of {length} bytes.")
@@ -124,7 +147,7 @@ class Part:
             finally:
                 os.close(fd)
             with self.map.open("ab") as notes:
-                notes.write(f"{index} {chunk_digest(data)}\n".encode())
+                notes.write(f"{index} {digest or chunk_digest(data)}\n".encode())
         self.done.add(index)
 
     def finish(self, final: Path) -> None:

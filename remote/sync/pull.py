@@ -7,25 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import json
+import fnmatch
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from remote.agent.client import Agent, RemoteFile, RunManifest
 from remote.errors import DiskFull, HashMismatch, SyncError, UnsafePath
-from remote.files import write_atomic
-from remote.sync.arriving import Arriving, Growing
-from remote.sync.part import CHUNK, Part, chunk_digest, disk_full_named, sha256_file
+from remote.sync.arriving import Growing, Large, Small, Target
+from remote.sync.fetch import CHANNELS, CHANNELS_WHILE_RUNNING, Fetch, Terms
+from remote.sync.ledger import Ledger
+from remote.sync.part import CHUNK, Part, disk_full_named, part_key, sha256_file
 from remote.sync.paths import rank, separate, wanted
+from remote.sync.talk import STALL_S, in_thread
 
-LEDGER = ".pulled.json"
 WORK = ".pull"
-_BATCH_BYTES, _BATCH_FILES = 64 << 20, 200
+_SAVE_BYTES, _SAVE_FILES = 64 << 20, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class PullReport:
     """What a pull did. `verified` files are home and hash-checked, `growing` ones are home up to the size they had.
 
     `changed` were being written on the pod just then; the next pull brings them. `skipped` are symlinks and
-    the like. `fetched_bytes` travelled in this pull.
+    the like. `excluded` were not asked for. `fetched_bytes` travelled in this pull.
     """
 
     verified: tuple[str, ...]
@@ -53,50 +54,31 @@ class PullReport:
     skipped: tuple[str, ...]
     bytes: int
     fetched_bytes: int
+    excluded: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
         """True when nothing of the run is left on the pod alone."""
-        return not self.growing and not self.changed
+        return not self.growing and not self.changed and not self.excluded
 
 
-class Ledger:
-    """`<dest>/.pulled.json`: which local files were verified, with the size and times they had then."""
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A file of a run as a pull would treat it: `home` already, to be fetched as `new` or because it `changed`,
+    `growing` (its prefix comes), or being `written`, which waits for the next pull. `size` in bytes."""
 
-    def __init__(self, dest: Path) -> None:
-        self.dest, self.file = dest, dest / LEDGER
-        self.rows: dict[str, dict[str, Any]] = {}
-        try:
-            raw = json.loads(self.file.read_bytes())
-            self.rows = {str(path): dict(row) for path, row in raw["files"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            self.rows = {}
+    path: str
+    size: int
+    state: Literal["home", "new", "changed", "growing", "written"]
 
-    def has(self, path: str, sha256: str | None) -> bool:
-        """Whether the local file was verified to have this hash (None: any) and was not touched since."""
-        row = self.rows.get(path)
-        if row is None or (sha256 is not None and row.get("sha256") != sha256):
-            return False
-        try:
-            info = (self.dest / path).stat()
-        except OSError:
-            return False
-        return [info.st_size, info.st_mtime_ns] == [row.get("size"), row.get("mtime_ns")]
 
-    def verified(self, path: str, sha256: str) -> None:
-        info = (self.dest / path).stat()
-        self.rows[path] = {"sha256": sha256, "size": info.st_size, "mtime_ns": info.st_mtime_ns}
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a pull would do, in its order; `refused` are names that are never written. `bytes` would travel at most."""
 
-    def save(self) -> None:
-        with disk_full_named(self.file):
-            write_atomic(self.file, json.dumps({"v": 1, "files": self.rows}, sort_keys=True).encode())
-
-    def local_copy(self, sha256: str) -> Path | None:
-        """A verified local file with this content."""
-        for path, row in self.rows.items():
-            if row.get("sha256") == sha256 and self.has(path, sha256):
-                return self.dest / path
-        return None
+    files: tuple[Due, ...]
+    refused: tuple[str, ...]
+    bytes: int
 
 
 async def pull(
@@ -105,16 +87,26 @@ async def pull(
     dest: Path,
     progress: Callable[[PullProgress], None] | None = None,
     chunk: int = CHUNK,
+    *,
+    patterns: Sequence[str] = (),
+    channels: int | None = None,
+    rate: float | None = None,
+    stall_s: float = STALL_S,
 ) -> PullReport:
     """Bring everything of a run to `dest`, small and telling files first, checkpoints last.
 
     Can be cut anywhere and called again: verified chunks are not fetched twice. Two pulls of one run at a time take
-    turns, and the second finds everything home. Raises UnsafePath for names that must not be written (after everything
-    else is home), HashMismatch, DiskFull naming the path, SshError.
+    turns, and the second finds everything home. `patterns` are globs over the paths in the run, where only some are
+    wanted. `channels` None means five, and two while the run is alive; `rate` caps the bytes/s of all of them together.
+    Raises UnsafePath for names that must not be written (after everything else is home), HashMismatch, DiskFull naming
+    the path, SshError; ConnectionLost also when nothing moved for `stall_s` seconds.
     """
     dest.mkdir(parents=True, exist_ok=True)
     async with _alone(dest):
-        return await _pull(agent, run_id, dest, progress, chunk)
+        manifest = await agent.manifest(run_id)
+        usual = CHANNELS_WHILE_RUNNING if manifest.running else CHANNELS
+        terms = Terms(channels or usual, rate, stall_s)
+        return await _pull(_Pull(agent, run_id, dest, chunk, progress, terms), manifest, patterns)
 
 
 @asynccontextmanager
@@ -133,36 +125,48 @@ async def _alone(dest: Path) -> AsyncIterator[None]:
         os.close(fd)
 
 
-async def _pull(
-    agent: Agent, run_id: str, dest: Path, progress: Callable[[PullProgress], None] | None, chunk: int
-) -> PullReport:
-    manifest = await agent.manifest(run_id)
-    files, refused = _plan(manifest)
-    dest.mkdir(parents=True, exist_ok=True)
-    work = _Pull(agent, run_id, dest, files, progress, chunk)
+async def _pull(work: _Pull, manifest: RunManifest, patterns: Sequence[str]) -> PullReport:
+    files, refused, excluded = _plan(manifest, patterns)
     try:
-        await work.all()
+        await work.all(files)
     except BaseException:
         with suppress(OSError, DiskFull):  # the first failure is the one to tell
-            work.ledger.save()
+            work.save(manifest)
         raise
-    work.ledger.save()
+    work.save(manifest)
     if refused:
         raise UnsafePath(
             f"The pod offers {len(refused)} files whose names are never written, such as {ascii(refused[0])[:200]}.",
             "Everything else of the run is here. Look at the run directory on the pod.",
         )
-    _tidy(dest / WORK)
+    _tidy(work.dest / WORK)
     growing = tuple(file.path for file in files if _append_only(file))
-    verified = tuple(file.path for file in files if file.path not in growing and file.path not in work.changed)
-    return PullReport(verified, growing, tuple(work.changed), manifest.skipped, work.bytes_total, work.fetched)
+    verified = tuple(file.path for file in files if file.path not in {*growing, *work.changed})
+    total, fetched = sum(file.size for file in files), work.fetch.fetched
+    return PullReport(verified, growing, tuple(work.changed), manifest.skipped, total, fetched, tuple(excluded))
+
+
+async def preview(agent: Agent, run_id: str, dest: Path, patterns: Sequence[str] = ()) -> Preview:
+    """What `pull` would do. Writes nothing."""
+    files, refused, _excluded = _plan(await agent.manifest(run_id), patterns)
+    due = await asyncio.to_thread(lambda: tuple(_due(Ledger(dest), file) for file in files))
+    return Preview(due, tuple(refused), sum(one.size for one in due if one.state in ("new", "changed", "growing")))
+
+
+def _due(ledger: Ledger, file: RemoteFile) -> Due:
+    if file.sha256 is None:
+        return Due(file.path, file.size, "growing" if _append_only(file) else "written")
+    if _is_home(ledger, file):
+        return Due(file.path, file.size, "home")
+    return Due(file.path, file.size, "changed" if (ledger.dest / file.path).exists() else "new")
 
 
 async def unpulled(agent: Agent, run_id: str, dest: Path) -> list[str]:
     """Files of a run on the pod that are not at home in their present state, refused names included."""
     manifest = await agent.manifest(run_id)
     files = [file for file in manifest.files if wanted(file.path)]
-    return await asyncio.to_thread(lambda: [file.path for file in files if not _is_home(Ledger(dest), file)])
+    ledger = Ledger(dest)
+    return await asyncio.to_thread(lambda: [file.path for file in files if not _is_home(ledger, file)])
 
 
 def _is_home(ledger: Ledger, file: RemoteFile) -> bool:
@@ -174,11 +178,13 @@ def _is_home(ledger: Ledger, file: RemoteFile) -> bool:
     return ledger.has(file.path, file.sha256) or (same_size and sha256_file(final) == file.sha256)
 
 
-def _plan(manifest: RunManifest) -> tuple[list[RemoteFile], list[str]]:
-    """(files to bring in their order, refused names)."""
+def _plan(manifest: RunManifest, patterns: Sequence[str]) -> tuple[list[RemoteFile], list[str], list[str]]:
+    """(files to bring in their order, refused names, names that no pattern asks for)."""
     known = {file.path: file for file in manifest.files if wanted(file.path)}
     good, refused = separate(sorted(known))
-    return sorted((known[path] for path in good), key=lambda file: rank(file.path, file.mtime_ns)), refused
+    asked = [path for path in good if not patterns or any(fnmatch.fnmatchcase(path, glob) for glob in patterns)]
+    excluded = sorted(set(good) - set(asked))
+    return sorted((known[path] for path in asked), key=lambda file: rank(file.path, file.mtime_ns)), refused, excluded
 
 
 def _append_only(file: RemoteFile) -> bool:
@@ -211,55 +217,70 @@ class _Pull:
         agent: Agent,
         run_id: str,
         dest: Path,
-        files: list[RemoteFile],
-        progress: Callable[[PullProgress], None] | None,
         chunk: int,
+        progress: Callable[[PullProgress], None] | None,
+        terms: Terms,
     ) -> None:
-        self.agent, self.run_id, self.dest, self.files = agent, run_id, dest, files
-        self.progress, self.chunk = progress, chunk
+        self.agent, self.run_id, self.dest, self.chunk, self.progress = agent, run_id, dest, chunk, progress
+        self.fetch = Fetch(agent, run_id, self.target, self.arrived, self.finished, terms)
         self.ledger = Ledger(dest)
-        self.fetched = self.bytes_done = self.files_done = 0
-        self.bytes_total = sum(file.size for file in files)
+        self.files_done = self.files_total = self.bytes_done = self.bytes_total = 0
         self.changed: list[str] = []
         self.damaged: list[str] = []
+        self._adopt = True
+        self._unsaved = (0, 0)
 
-    async def all(self) -> None:
+    async def all(self, files: list[RemoteFile]) -> None:
+        self.files_total, self.bytes_total = len(files), sum(file.size for file in files)
         waiting: list[RemoteFile] = []
-        for file in self.files:
+        for file in files:
             if file.sha256 is None and not _append_only(file):
                 self.changed.append(file.path)
-            elif await asyncio.to_thread(self.at_home, file):
-                self.arrived(file, file.size, whole=True)
+            elif await in_thread(self.at_home, file):
+                self.home(file, file.size)
             else:
                 waiting.append(file)
-        for batch in _batches(waiting):
-            await self.fetch(batch)
-            self.ledger.save()
-        await self.again()
+        once, twins = _twins(waiting, min(self.chunk, 1 << 20))
+        await self.fetch.all(once)
+        again = [file for file in twins if not await self.twin(file)]
+        await self.fetch.all(again)
+        await self.mend()
 
-    async def again(self) -> None:
+    async def twin(self, file: RemoteFile) -> bool:
+        """Whether the content that came under another name could be copied."""
+        copied = await in_thread(self.at_home, file)
+        if copied:
+            self.home(file, file.size)
+        return copied
+
+    async def mend(self) -> None:
         """Fetch afresh what did not have its hash: it changed on the pod, or a prefix pulled earlier was of another."""
         damaged, self.damaged = self.damaged, []
         if not damaged:
             return
+        self._adopt = False
         now = {file.path: file for file in (await self.agent.manifest(self.run_id)).files}
-        for path in damaged:
-            file = now.get(path)
-            if file is None or file.sha256 is None:
-                self.changed.append(path)
-                continue
-            await self.fetch([file], adopt=False)
-            if path in self.damaged:
-                raise HashMismatch(
-                    f"{path} arrived damaged twice.", "Pull again; if it stays so, the pod's disk is bad."
-                )
+        final = [now[path] for path in damaged if path in now and now[path].sha256 is not None]
+        self.changed += sorted(set(damaged) - {file.path for file in final})
+        await self.fetch.all(final)
+        if self.damaged:
+            raise HashMismatch(
+                f"{self.damaged[0]} arrived damaged twice.", "Pull again; if it stays so, the pod's disk is bad."
+            )
 
-    def arrived(self, file: RemoteFile, size: int, whole: bool = False) -> None:
-        self.files_done += whole
+    def home(self, file: RemoteFile, size: int) -> None:
+        """Count a whole file, of which `size` bytes were not counted before."""
+        self.files_done += 1
+        self._count(file, size)
+
+    def arrived(self, target: Target, size: int) -> None:
+        """Count bytes that are safe now."""
+        self._count(target.file, size)
+
+    def _count(self, file: RemoteFile, size: int) -> None:
         self.bytes_done += size
         if self.progress is not None:
-            state = PullProgress(self.bytes_done, self.bytes_total, self.files_done, len(self.files), file.path)
-            self.progress(state)
+            self.progress(PullProgress(self.bytes_done, self.bytes_total, self.files_done, self.files_total, file.path))
 
     def at_home(self, file: RemoteFile) -> bool:
         """Whether the right content is here: by ledger, by hashing what lies here, or by copying an equal file."""
@@ -271,7 +292,7 @@ class _Pull:
         if final.is_file() and final.stat().st_size == file.size and sha256_file(final) == file.sha256:
             self.ledger.verified(file.path, file.sha256)
             return True
-        twin = self.ledger.local_copy(file.sha256) if file.size > self.chunk else None
+        twin = self.ledger.local_copy(file.sha256) if file.size >= min(self.chunk, 1 << 20) else None
         return twin is not None and self.copy(twin, file, file.sha256)
 
     def copy(self, twin: Path, file: RemoteFile, sha256: str) -> bool:
@@ -279,88 +300,59 @@ class _Pull:
         try:
             with disk_full_named(part.data):
                 shutil.copyfile(twin, part.data)
-            self.finish(file.path, part)
+            part.finish(inside(self.dest, file.path))
         except HashMismatch:
             return False
+        self.ledger.verified(file.path, sha256)
         return True
 
-    def finish(self, path: str, part: Part) -> None:
-        part.finish(inside(self.dest, path))
-        self.ledger.verified(path, part.sha256)
-
-    async def fetch(self, batch: list[RemoteFile], adopt: bool = True) -> None:
-        """Fetch what is missing of some files through one stream of frames."""
-        arriving = {file.path: await asyncio.to_thread(self.arriving, file, adopt) for file in batch}
-        for target in list(arriving.values()):
-            self.arrived(target.file, target.here())
-            if target.complete():
-                await self.close(arriving.pop(target.file.path))
-        ranges = [{"path": path, **span} for path, target in arriving.items() for span in target.ranges()]
-        if ranges:
-            async with self.agent.frames({"run_id": self.run_id, "ranges": ranges}) as frames:
-                while (frame := await frames.next()) is not None:
-                    target, safe = await asyncio.to_thread(self.take, *frame, arriving)
-                    self.arrived(target.file, safe)
-                    if target.complete():
-                        await self.close(arriving.pop(target.file.path))
-        for target in arriving.values():
-            await self.close(target)
-
-    def arriving(self, file: RemoteFile, adopt: bool) -> Arriving | Growing:
+    def target(self, file: RemoteFile) -> Target:
+        """Where a file's bytes go."""
         final = inside(self.dest, file.path)
         if file.sha256 is None:
             return Growing(file, final)
+        if file.size <= self.chunk:
+            return Small(file, file.sha256, self.dest / WORK / f"{part_key(file.path)}.tmp")
         part = Part(self.dest / WORK, file.path, file.size, file.sha256, self.chunk)
-        if adopt and not part.done and final.is_file() and 0 < final.stat().st_size <= file.size:
+        if self._adopt and not part.done and final.is_file() and 0 < final.stat().st_size <= file.size:
             part.adopt(final)
-        return Arriving(file, part)
+        return Large(file, part)
 
-    def take(
-        self, head: dict[str, Any], data: bytes, arriving: Mapping[str, Arriving | Growing]
-    ) -> tuple[Arriving | Growing, int]:
-        """Put one frame where it belongs, after checking that it is what the pod read; how many bytes are now safe."""
-        target = arriving.get(str(head.get("f")))
-        if target is None:
-            raise SyncError("The pod sent a file that was not asked for.")
-        if data and chunk_digest(data) != head.get("h"):
-            raise HashMismatch(
-                f"A piece of {target.file.path} arrived damaged.", "Pull again; what is verified is kept."
-            )
-        self.fetched += len(data)
-        return target, target.take(int(head.get("o", -1)), data)
-
-    def completed(self, target: Arriving) -> bool:
-        """Whether the whole file is here and has its hash; if not, its bytes are dropped and counted back."""
-        counted = target.here()
-        try:
-            if not target.part.missing():
-                self.finish(target.file.path, target.part)
-                return True
-        except HashMismatch:
-            pass
-        target.part.drop()  # damaged, or shorter on the pod than it was listed
-        self.bytes_done -= counted
-        return False
-
-    async def close(self, target: Arriving | Growing) -> None:
-        path = target.file.path
-        if isinstance(target, Growing):
-            target.close()
-        elif not await asyncio.to_thread(self.completed, target):
+    async def finished(self, target: Target) -> None:
+        """Everything of a file was asked for and answered."""
+        path, counted = target.file.path, target.here() if isinstance(target, Large) else target.file.size
+        if not await in_thread(self.place, target):
             self.damaged.append(path)
+            self.bytes_done -= counted
             return
-        self.arrived(target.file, 0, whole=True)
+        self.home(target.file, 0)
+        size, count = self._unsaved
+        self._unsaved = (size + target.file.size, count + 1)
+        if self._unsaved[0] >= _SAVE_BYTES or self._unsaved[1] >= _SAVE_FILES:
+            self._unsaved = (0, 0)
+            await in_thread(self.ledger.save)
+
+    def place(self, target: Target) -> bool:
+        final, sha256 = inside(self.dest, target.file.path), target.file.sha256
+        if not target.finish(final):
+            return False
+        if sha256 is not None:
+            self.ledger.verified(target.file.path, sha256)
+        return True
+
+    def save(self, manifest: RunManifest) -> None:
+        self.ledger.note_checkpoints(file for file in manifest.files if wanted(file.path))
+        self.ledger.save()
 
 
-def _batches(files: Iterable[RemoteFile]) -> Iterator[list[RemoteFile]]:
-    """Group files so that many small ones share a round trip, without changing their order."""
-    batch: list[RemoteFile] = []
-    size = 0
+def _twins(files: Iterable[RemoteFile], least: int) -> tuple[list[RemoteFile], list[RemoteFile]]:
+    """(files to fetch, files of at least `least` bytes whose content is among those): each content travels once."""
+    seen: set[str] = set()
+    once: list[RemoteFile] = []
+    twins: list[RemoteFile] = []
     for file in files:
-        batch.append(file)
-        size += file.size
-        if size >= _BATCH_BYTES or len(batch) >= _BATCH_FILES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+        known = file.sha256 in seen and file.size >= least
+        (twins if known else once).append(file)
+        if file.sha256 is not None:
+            seen.add(file.sha256)
+    return once, twins

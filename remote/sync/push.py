@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import shutil
-import struct
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from remote.agent.client import Agent
-from remote.errors import AgentError, HashMismatch, SyncError, UnsafePush
+from remote.errors import HashMismatch, SyncError, UnsafePush
 from remote.files import private_dir, write_atomic
 from remote.sync.scan import Entry, Scan
+from remote.sync.talk import conversation
+from remote.sync.upload import Progress, Upload
 
 LAST_PUSH = "last_push.json"
-_BLOCK = 1 << 20
+_PATIENCE_S = 900.0  # to verify and copy a tree on a slow network volume
+_ROUNDS = 2  # content that the pod's disk turns out to have lost is sent a second time
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,11 @@ class Plan:
     deleted: tuple[str, ...]
     unchanged: int
     first: bool
+
+    @property
+    def same(self) -> bool:
+        """Whether the last push brought this very tree."""
+        return not (self.first or self.added or self.changed or self.deleted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +59,6 @@ class PushReport:
     sent_files: int
     sent_bytes: int
     seconds: float
-
-
-Progress = Callable[[int, int], None]
-"""Called with (bytes sent, bytes to send)."""
 
 
 def plan(scan: Scan, state_dir: Path) -> Plan:
@@ -125,22 +127,53 @@ async def push(
         check(scan, planned)
     elif not scan.entries:
         raise UnsafePush("There is nothing to push: every file is ignored or missing.", "Is this the right folder?")
-    sent_files = sent_bytes = 0
-    state = await asyncio.to_thread(git_state, scan.roots[0] if scan.roots[0].is_dir() else scan.roots[0].parent)
-    meta = {"commit": state.commit, "dirty": state.dirty}
-    reply = await agent.tree(scan.tree_id, scan.manifest, meta)
-    if reply.missing:
-        upload = _Upload(_by_hash(scan.entries, reply.missing), scan.sources, progress)
-        sent_files, sent_bytes = len(upload.wanted), upload.total
-        try:
-            reply = await agent.tree(scan.tree_id, scan.manifest, meta, upload.stream(), len(upload.wanted))
-        except (AgentError, HashMismatch) as error:
-            raise upload.failure or error from None
-        if reply.missing:
-            raise SyncError(f"The pod still lacks {len(reply.missing)} files after the push.", "Push again.")
+    state = asyncio.create_task(
+        asyncio.to_thread(git_state, scan.roots[0] if scan.roots[0].is_dir() else scan.roots[0].parent)
+    )
+    try:
+        sent_files, sent_bytes = await _converse(agent, scan, planned, state, progress)
+    finally:
+        state.cancel()
     private_dir(state_dir)
     write_atomic(state_dir / LAST_PUSH, json.dumps({"v": 1, "manifest": scan.manifest}).encode())
-    return PushReport(scan.tree_id, len(scan.entries), scan.bytes, sent_files, sent_bytes, clock() - begin)
+    return PushReport(planned.tree_id, len(scan.entries), scan.bytes, sent_files, sent_bytes, clock() - begin)
+
+
+async def _converse(
+    agent: Agent, scan: Scan, planned: Plan, state: Awaitable[GitState], progress: Progress | None
+) -> tuple[int, int]:
+    """(files, bytes) that were sent until the pod had the tree."""
+    first: dict[str, Any] = {"tree_id": planned.tree_id}
+    manifest = {"manifest": scan.manifest}
+    if not planned.same:  # else the pod most likely has it, and the manifest would travel for nothing
+        first |= manifest
+    sent_files = sent_bytes = 0
+    async with conversation(agent, "push", first) as (talk, answer):
+        if answer.get("need"):
+            await talk.say(manifest)
+            answer = await talk.hear()
+        for _ in range(_ROUNDS):
+            if answer.get("have"):
+                return sent_files, sent_bytes
+            upload = Upload(_by_hash(scan.entries, _digests(answer)), scan.sources, progress)
+            git = await state
+            try:
+                if upload.wanted:
+                    await upload.over(agent, talk)
+                meta = {"commit": git.commit, "dirty": git.dirty}
+                await talk.say({"pieced": upload.pieced, "make": True, "meta": meta})
+                answer = await talk.hear(_PATIENCE_S)
+            except HashMismatch as error:
+                raise await asyncio.to_thread(upload.blame, error) from None
+            sent_files, sent_bytes = sent_files + len(upload.wanted), sent_bytes + upload.total
+    if answer.get("have"):
+        return sent_files, sent_bytes
+    raise SyncError(f"The pod still lacks {len(_digests(answer))} files after the push.", "Push again.")
+
+
+def _digests(answer: Mapping[str, Any]) -> list[str]:
+    text = answer["payload"].decode("ascii", "replace")
+    return [text[start : start + 64] for start in range(0, len(text), 64)]
 
 
 def _by_hash(entries: Iterable[Entry], digests: Sequence[str]) -> list[Entry]:
@@ -150,41 +183,6 @@ def _by_hash(entries: Iterable[Entry], digests: Sequence[str]) -> list[Entry]:
     if unknown:
         raise SyncError("The pod asked for content that is not part of this push.")
     return [known[digest] for digest in digests]
-
-
-class _Upload:
-    """The content of some entries, each as 64 hex digits, 8 bytes of length (big-endian) and its bytes.
-
-    A file that fails ends the stream early, which the pod answers with a refusal; `failure` then says why.
-    """
-
-    def __init__(self, wanted: Sequence[Entry], sources: Mapping[str, Path], progress: Progress | None) -> None:
-        self.wanted, self.sources, self.progress = wanted, sources, progress
-        self.total, self.sent = sum(entry.size for entry in wanted), 0
-        self.failure: SyncError | None = None
-
-    async def stream(self) -> AsyncIterator[bytes]:
-        for entry in self.wanted:
-            yield entry.sha256.encode() + struct.pack(">Q", entry.size)
-            digest, left = hashlib.sha256(), entry.size
-            try:
-                with self.sources[entry.path].open("rb") as file:
-                    while left and (block := await asyncio.to_thread(file.read, min(left, _BLOCK))):
-                        digest.update(block)
-                        left -= len(block)
-                        yield block
-                        self._count(len(block))
-            except OSError as error:
-                self.failure = SyncError(f"{entry.path} cannot be read any more: {error.strerror}.", "Push again.")
-                return
-            if left or digest.hexdigest() != entry.sha256:
-                self.failure = SyncError(f"{entry.path} changed while it was being pushed.", "Push again.")
-                return
-
-    def _count(self, sent: int) -> None:
-        self.sent += sent
-        if self.progress is not None:
-            self.progress(self.sent, self.total)
 
 
 def _last_push(state_dir: Path) -> list[dict[str, Any]] | None:

@@ -10,6 +10,7 @@ import fnmatch
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ DENIED = (
 """Names that never travel, at any depth. Not `*token*`: that would take the tokenizer's files."""
 
 DENIED_AT_TOP = ("runs",)
+
+_NEVER = re.compile("|".join(fnmatch.translate(glob.lower()) for glob in DENIED))
 
 _CACHE_VERSION = 1
 _RACY_NS = 2_000_000_000
@@ -146,7 +149,7 @@ def denied(name: str, at_top: bool = False) -> bool:
     """Whether a name never travels. `id_*` is denied as a key file, except Python source of that name."""
     low = name.lower()
     key_file = low.startswith("id_") and not low.endswith(".py")
-    return key_file or (at_top and low in DENIED_AT_TOP) or any(fnmatch.fnmatchcase(low, glob) for glob in DENIED)
+    return key_file or (at_top and low in DENIED_AT_TOP) or _NEVER.match(low) is not None
 
 
 class _Walk:

@@ -86,6 +86,23 @@ async def test_every_python_from_3_9_runs_the_whole_loop(tmp_path: Path, python:
     assert console.sha256 == hashlib.sha256(b"in the tree\n").hexdigest()
 
 
+@pytest.mark.parametrize("python", interpreters(), ids=lambda path: "-".join(Path(path).parts[-3:]))
+async def test_every_python_from_3_9_loads_every_module_and_keeps_a_watchdog(tmp_path: Path, python: str) -> None:
+    if not usable(python):
+        pytest.skip(f"{python} does not run here")
+    agent = Agent(SubprocessConnection(tmp_path, python))
+    await agent.hello()
+    code = f"import sys, importlib; sys.path.insert(0, {agent.path!r})\n"
+    code += f"for name in {MODULES!r}: importlib.import_module('maxcai_agent.' + name)"
+    done = await agent.conn.run([python, "-I", "-S", "-W", "error", "-c", code])
+    assert (done.exit_code, done.stderr) == (0, b"")
+    request = {"do": "arm", "policy": {"max_hours": 5, "tick_s": 0.05}}
+    assert (await agent.call("watchdog", request))["watchdog"]["running"]
+    assert not (await agent.call("watchdog", {"do": "disarm"}))["watchdog"]["armed"]
+    async with agent.frames({"interval_s": 0.05, "count": 1}, "host") as frames:
+        assert await frames.next() is not None
+
+
 async def test_the_agent_is_uploaded_once_and_verified(conn: SubprocessConnection) -> None:
     agent = Agent(conn)
     await agent.hello()

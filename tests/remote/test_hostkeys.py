@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remote.errors import ConfigError, HostKeyMismatch, HostKeyUnverified
-from remote.hostkeys import HostKey, PinStore, algorithms, parse, pins_for
+from remote.hostkeys import HostKey, Pins, PinStore, algorithms, parse, pins_for
 from remote.pods.model import Pod, PodSession, PodStatus
 from remote.pods.provider import Capability
 
@@ -117,10 +117,10 @@ def pod(started_at: float | None) -> Pod:
 
 async def test_the_log_is_asked_until_the_pod_has_printed_its_keys(tmp_path: Path) -> None:
     provider = Logs([], BOOT, [*BOOT, *block(ED_A), "ready"])
-    keys = await pins_for(pod(1.0), provider, PinStore(tmp_path), sleep=no_wait)  # type: ignore[arg-type]
-    assert keys == (ED_A,)
+    pins = await pins_for(pod(1.0), provider, PinStore(tmp_path), sleep=no_wait)  # type: ignore[arg-type]
+    assert pins == Pins((ED_A,), verified=True)
     silent = Logs(BOOT)
-    assert await pins_for(pod(1.0), silent, PinStore(tmp_path), sleep=no_wait) == (ED_A,)  # type: ignore[arg-type]
+    assert await pins_for(pod(1.0), silent, PinStore(tmp_path), sleep=no_wait) == pins  # type: ignore[arg-type]
     with pytest.raises(HostKeyUnverified, match="shows no SSH host keys"):
         await pins_for(pod(2.0), silent, PinStore(tmp_path), sleep=no_wait)  # type: ignore[arg-type]
     with pytest.raises(HostKeyUnverified, match="never started"):

@@ -260,6 +260,25 @@ async def test_secrets_reach_the_job_and_no_file_of_the_pod(agent: Agent, root: 
         assert not path.is_file() or planted.encode() not in path.read_bytes()
 
 
+async def test_the_age_of_the_last_activity_is_told_and_new_output_makes_it_young(agent: Agent, root: Path) -> None:
+    await jobs.launch(agent, sh("A", "echo ready; exec sleep 60"))
+    await until(lambda: note(root, "A", "console.log").read_text() == "ready\n")
+    age = (await jobs.status(agent, "A")).activity_age_s
+    assert age is not None
+    assert age < 30
+    beat = json.loads(note(root, "A", "hb-1.json").read_bytes())
+    sizes = {".agent/console.log": len("ready\n")}
+    old = {**beat, "mono": time.monotonic(), "active": time.monotonic() - 500, "sizes": sizes}
+    note(root, "A", "hb-1.json").write_text(json.dumps(old))
+    age = (await jobs.status(agent, "A")).activity_age_s
+    assert age is not None
+    assert 500 <= age < 530
+    with note(root, "A", "console.log").open("a") as out:
+        out.write("more\n")
+    assert (await jobs.status(agent, "A")).activity_age_s == 0.0
+    assert (await jobs.status(agent, "B")).activity_age_s is None
+
+
 async def test_a_run_id_that_is_a_path_is_refused(agent: Agent) -> None:
     for bad in ("../x", "a/b", "", ".agent", "x" * 65):
         with pytest.raises(UnsafePath):

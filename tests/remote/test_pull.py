@@ -67,7 +67,7 @@ async def test_everything_of_a_run_comes_home_and_is_verified(
     report = await pull(Agent(conn), "A", tmp_path / "home", seen.append, CHUNK)
     assert same(run, tmp_path / "home")
     assert report.complete
-    assert report.fetched_bytes == report.bytes
+    assert 14 * CHUNK < report.fetched_bytes < report.bytes, "weights travel as they are, text packed"
     assert (seen[-1].bytes_done, seen[-1].files_done) == (seen[-1].bytes_total, seen[-1].files_total)
     assert not (tmp_path / "home/.pull").exists()
     ledger = json.loads((tmp_path / "home/.pulled.json").read_bytes())["files"]

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -15,9 +16,12 @@ from subprocess_connection import SubprocessConnection
 
 from remote import jobs
 from remote.agent.client import Agent
+from remote.agent.receive import PIECE
+from remote.agent.trees import sum_of
 from remote.errors import HashMismatch, SyncError, UnsafePath, UnsafePush
 from remote.sync.push import git_state, plan, push
 from remote.sync.scan import Scan, scan
+from remote.sync.talk import conversation
 
 
 @pytest.fixture
@@ -40,6 +44,12 @@ def state(tmp_path: Path) -> Path:
 
 def look(work: Path) -> Scan:
     return scan([(work, "")])
+
+
+async def offer(conn: SubprocessConnection, entries: list[dict[str, object]]) -> None:
+    """Begin a push with any manifest."""
+    async with conversation(Agent(conn), "push", {"tree_id": sum_of(entries), "manifest": entries}):
+        pass
 
 
 async def test_a_push_makes_the_tree_exactly(conn: SubprocessConnection, work: Path, state: Path) -> None:
@@ -127,19 +137,19 @@ async def test_a_pod_that_receives_other_bytes_than_were_hashed_keeps_none(conn:
     digest = hashlib.sha256(b"right").hexdigest()
 
     async def wrong():  # type: ignore[no-untyped-def]
-        yield digest.encode() + (5).to_bytes(8, "big") + b"wrong"
+        batch = PIECE.pack(digest.encode(), 5, 0, 5) + b"wrong"
+        yield struct.pack(">cI", b"r", len(batch)) + batch
 
     with pytest.raises(HashMismatch):
-        await agent.call("blobs", {"count": 1}, wrong())
+        await agent.call("blobs", {}, wrong())
     assert not [path for path in (Path(conn.root) / ".maxcai/cas").rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize("path", ["/etc/x", "../x", "a/../../x", "a//b", "", "a/./b", "x\0y"])
 async def test_a_manifest_with_a_path_out_of_its_tree_is_refused(conn: SubprocessConnection, path: str) -> None:
     entries = [{"path": path, "link": "target"}]
-    body = json.dumps(entries, sort_keys=True, separators=(",", ":")).encode()
     with pytest.raises(UnsafePath):
-        await Agent(conn).tree(hashlib.sha256(body).hexdigest(), entries, {})
+        await offer(conn, entries)
 
 
 @pytest.mark.parametrize(
@@ -153,9 +163,8 @@ async def test_a_manifest_with_a_path_out_of_its_tree_is_refused(conn: Subproces
     ],
 )
 async def test_a_symlink_out_of_its_tree_is_refused(conn: SubprocessConnection, entries: list[dict[str, str]]) -> None:
-    body = json.dumps(entries, sort_keys=True, separators=(",", ":")).encode()
     with pytest.raises(UnsafePath):
-        await Agent(conn).tree(hashlib.sha256(body).hexdigest(), entries, {})  # type: ignore[arg-type]
+        await offer(conn, entries)
     assert not list((Path(conn.root) / ".maxcai/trees").glob("*"))
 
 
@@ -165,10 +174,9 @@ async def test_a_file_is_never_written_through_a_symlink_of_the_same_tree(conn: 
         {"path": "d", "link": "e"},
         {"path": "d/f", "exec": False, "size": 1, "sha256": digest},
     ]
-    body = json.dumps(entries, sort_keys=True, separators=(",", ":")).encode()
 
     with pytest.raises(UnsafePath):
-        await Agent(conn).tree(hashlib.sha256(body).hexdigest(), entries, {})
+        await offer(conn, entries)
 
 
 async def test_the_commit_travels_with_the_tree(conn: SubprocessConnection, work: Path, state: Path) -> None:

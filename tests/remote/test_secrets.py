@@ -2,14 +2,52 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from remote.errors import ConfigError
-from remote.secrets import Redactor, from_environment, looks_secret, parse_env, runpod_key
+from remote.secrets import (
+    Redactor,
+    from_environment,
+    looks_secret,
+    parse_env,
+    require_runpod_key,
+    runpod_key,
+    store_key,
+)
 
 KEY = "rpa_" + "0123456789abcdefghijklmnop"
+
+
+class Keyring(ModuleType):
+    """A keyring in memory; `trouble` is what its backend raises."""
+
+    def __init__(self, trouble: Exception | None = None) -> None:
+        super().__init__("keyring")
+        self.kept: dict[tuple[str, str], str] = {}
+        self.trouble = trouble
+
+    def get_password(self, service: str, name: str) -> str | None:
+        if self.trouble:
+            raise self.trouble
+        return self.kept.get((service, name))
+
+    def set_password(self, service: str, name: str, value: str) -> None:
+        if self.trouble:
+            raise self.trouble
+        self.kept[service, name] = value
+
+
+@pytest.fixture(autouse=True)
+def keyring(monkeypatch: pytest.MonkeyPatch) -> Keyring:
+    """No test asks the keyring of whoever runs it."""
+    keyring = Keyring()
+    monkeypatch.setitem(sys.modules, "keyring", keyring)
+    return keyring
 
 
 def test_the_environment_comes_before_the_file(tmp_path: Path) -> None:
@@ -46,6 +84,97 @@ def test_an_unreadable_key_file_is_an_error_not_no_key(tmp_path: Path) -> None:
     (tmp_path / ".env.runpod").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match=r"\.env\.runpod cannot be read"):
         runpod_key(tmp_path, {})
+
+
+def test_the_sources_are_searched_in_order_and_the_key_says_which_it_is_from(tmp_path: Path, keyring: Keyring) -> None:
+    home, workspace = tmp_path / "home", tmp_path / "work"
+    (home / ".runpod").mkdir(parents=True)
+    workspace.mkdir()
+    environ = {"HOME": str(home)}
+    config = home / ".runpod/config.toml"
+    config.write_text('[default]\napi_key = "from-the-library"\n')
+    config.chmod(0o600)
+    found = [runpod_key(workspace, environ)]
+    keyring.kept["maxcai", "runpod"] = "from-the-keyring\n"
+    found.append(runpod_key(workspace, environ))
+    (workspace / ".env.runpod").write_text("RUNPOD_API_KEY=from-the-file\n")
+    found.append(runpod_key(workspace, environ))
+    found.append(runpod_key(workspace, {**environ, "RUNPOD_API_KEY": "from-the-environment"}))
+    values = [secret.value if secret else None for secret in found]
+    assert values == ["from-the-library", "from-the-keyring", "from-the-file", "from-the-environment"]
+    sources = [secret.source if secret else "" for secret in found]
+    assert sources == [
+        str(config), 'keyring (service "maxcai", name "runpod")', str(workspace / ".env.runpod"),
+        "environment variable RUNPOD_API_KEY",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("trouble", [RuntimeError("locked"), OSError("no D-Bus"), KeyError("x")])
+def test_a_locked_keyring_is_passed_over_and_named_when_there_is_no_key_at_all(
+    tmp_path: Path, keyring: Keyring, trouble: Exception
+) -> None:
+    keyring.trouble = trouble
+    assert runpod_key(tmp_path, {}) is None
+    with pytest.raises(ConfigError, match=f"keyring could not be asked: {type(trouble).__name__}") as refused:
+        require_runpod_key(tmp_path, {})
+    assert ".env.runpod" in refused.value.hint
+    (tmp_path / ".runpod").mkdir()
+    (tmp_path / ".runpod/config.toml").write_text(f'[default]\napi_key = "{KEY}"\n')
+    assert require_runpod_key(tmp_path / "work", {"HOME": str(tmp_path)}).value == KEY
+
+
+def test_a_keyring_that_is_not_installed_is_no_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "keyring", None)  # its import fails
+    assert runpod_key(tmp_path, {}) is None
+    with pytest.raises(ConfigError, match=r"was found\.$"):
+        require_runpod_key(tmp_path, {})
+    with pytest.raises(ConfigError, match="not installed"):
+        store_key(KEY)
+
+
+def test_a_stored_key_is_found_again(tmp_path: Path, keyring: Keyring) -> None:
+    where = store_key(f" {KEY}\n")
+    found = runpod_key(tmp_path, {})
+    assert found is not None
+    assert (found.value, found.source) == (KEY, where)
+
+
+def test_what_cannot_be_stored_is_refused_without_being_shown(keyring: Keyring) -> None:
+    for value in ("", "tiny", "two words-of-text", "line\nbreak-of-text", "schlüssel-mit-umlaut"):
+        with pytest.raises(ConfigError, match="no API key") as refused:
+            store_key(value)
+        assert not value or value not in shown(refused.value)
+    keyring.trouble = RuntimeError(f"cannot write {KEY}")
+    with pytest.raises(ConfigError, match="cannot be kept in the keyring: RuntimeError") as refused:
+        store_key(KEY)
+    assert KEY not in shown(refused.value)
+
+
+def test_a_broken_file_of_the_library_is_an_error_that_shows_nothing_of_it(tmp_path: Path) -> None:
+    (tmp_path / ".runpod").mkdir()
+    path = tmp_path / ".runpod/config.toml"
+    for text in (f"[default]\napi_key = {KEY}\n", f"{KEY}"):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match="no valid TOML") as refused:
+            runpod_key(tmp_path, {"HOME": str(tmp_path)})
+        assert KEY not in shown(refused.value)
+    for text in ("", "[default]\n", "default = 3\n", "[default]\napi_key = 7\n", "[other]\napi_key = 'x'\n"):
+        path.write_text(text)
+        assert runpod_key(tmp_path, {"HOME": str(tmp_path)}) is None
+    path.write_text(f"[default]\napi_key = '{KEY}'\n")
+    path.chmod(0o644)
+    found = runpod_key(tmp_path, {"HOME": str(tmp_path)})
+    assert found is not None
+    assert "chmod 600" in (found.warning or "")
+
+
+def shown(error: BaseException | None) -> str:
+    """Everything that an error, and those it hangs on to, could print."""
+    found = ""
+    while error is not None:
+        found += repr(error) + str(vars(error)) + "".join(traceback.format_exception(error))
+        error = error.__cause__ or error.__context__
+    return found
 
 
 def test_a_key_does_not_print_itself(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ async def test_another_key_of_ours_is_not_let_in(fresh: Pod, provider: LocalProv
 async def test_a_pod_without_an_address_or_an_answer_is_explained(
     pod: Pod, provider: LocalProvider, state_dir: Path
 ) -> None:
-    with pytest.raises(NoEndpoint, match="no SSH address"):
+    with pytest.raises(NoEndpoint, match="no public SSH port"):
         async with ssh.connect(replace(pod, endpoint=None), provider, state_dir):
             pytest.fail("connected to nothing")
     with pytest.raises(ConnectFailed, match=r"127\.0\.0\.1:1") as failure:

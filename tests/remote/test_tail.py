@@ -6,6 +6,8 @@ import asyncio
 import hashlib
 import os
 import random
+import threading
+import time
 from contextlib import aclosing
 from pathlib import Path
 
@@ -88,6 +90,51 @@ async def test_reconnects_at_random_offsets_leave_the_spool_identical(
     assert reconnects == 12
     for name in names:
         assert sha(spool / "A" / name) == sha(run / name)
+
+
+def write_fast(log: Path, seen: threading.Event, stop: threading.Event, written: list[bytes]) -> None:
+    """50,000 lines in each second, in twenty strokes, with a bar that redraws itself; rotated once by renaming."""
+    number = 0
+    for stroke in range(30):
+        began = time.monotonic()
+        lines = b"".join(b"step %d\r step %d of many \xff\n" % (n, n) for n in range(number, number + 2500))
+        number += 2500
+        if stroke == 15:
+            assert seen.wait(30), "what nobody has begun to follow cannot be followed through a rotation"
+            log.rename(log.with_name("a.log.1"))
+            written.append(b"")
+        written[-1] += lines
+        if stroke == 29:
+            stop.set()  # before the last bytes, so that whoever sees them knows that they are the last
+        with log.open("ab", buffering=0) as out:
+            out.write(lines)
+        time.sleep(max(0.0, 0.05 - (time.monotonic() - began)))
+
+
+async def test_fifty_thousand_lines_a_second_with_cuts_and_a_rotation_arrive_byte_for_byte(
+    conn: SubprocessConnection, run: Path, tmp_path: Path
+) -> None:
+    dice, spool, written, cuts = random.Random(9), tmp_path / "spool", [b""], 0
+    seen, stop = threading.Event(), threading.Event()
+    log, here = run / "logs/a.log", tmp_path / "spool/A/logs/a.log"
+    log.touch()
+    writer = asyncio.create_task(asyncio.to_thread(write_fast, log, seen, stop, written))
+    async with asyncio.timeout(60):
+        while not (stop.is_set() and len(written) == 2 and here.exists() and here.stat().st_size == len(written[1])):
+            conn.cut_after = dice.randrange(50_000, 2_000_000) if cuts < 6 else None
+            try:
+                async with aclosing(follow(Agent(conn), "A", spool, names=["logs/a.log"], poll_s=0.02)) as growths:
+                    async for growth in growths:
+                        seen.set()
+                        assert growth.path.stat().st_size == growth.size
+                        if stop.is_set() and growth.generation == 1 and growth.size == len(written[1]):
+                            break
+            except ConnectionLost:
+                cuts += 1
+    await writer
+    assert cuts >= 1
+    assert here.with_name("a.log.~0").read_bytes() == written[0], "what was written before the rotation is whole"
+    assert here.read_bytes() == written[1]
 
 
 async def test_what_is_here_is_not_sent_again(conn: SubprocessConnection, run: Path, tmp_path: Path) -> None:

@@ -1,0 +1,108 @@
+"""What the laptop can learn of the work on a pod: its runs by the agent, its GPUs by the provider, changes by memory.
+
+Nothing here decides anything; a pod that cannot be asked has no activity, which is not the same as being idle.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from remote.files import write_atomic
+from remote.guard import Activity, Unpulled
+from remote.pods.model import Pod, PodSession
+from remote.pods.provider import Provider
+
+if TYPE_CHECKING:
+    from remote.agent.client import Agent
+    from remote.jobs import JobStatus
+
+BUSY_PERCENT = 5.0
+"""GPU use from which on a pod counts as busy."""
+
+CHECKPOINT_GRACE_S = 240.0
+"""Seconds a run has to publish its checkpoint before it is ended."""
+
+
+@asynccontextmanager
+async def agent_of(pod: Pod, provider: Provider, state_dir: Path) -> AsyncIterator[Agent]:
+    """The pod's agent over a verified connection of its own. Raises SshError and AgentError."""
+    from remote import ssh  # asyncssh: 0.3 s
+    from remote.agent.client import Agent
+
+    async with ssh.connect(pod, provider, state_dir) as connection:
+        yield Agent(connection)
+
+
+async def observe(pod: Pod, agent: Agent, state_dir: Path, runs_dir: Path, now: float) -> Activity | None:
+    """What is known of a running pod's work at `now` (unix seconds); None when its session is not told.
+
+    A pod was last active when its GPUs were last seen busy or the bytes its runs wrote last differed from before.
+    """
+    from remote import jobs
+
+    if pod.session is None:
+        return None
+    runs = await jobs.runs(agent)
+    over = [run for run in runs if not run.state.alive]
+    active = _remember(state_dir / "activity.json", pod, sum(sum(run.sizes.values()) for run in runs), now)
+    return Activity(pod.session, active, len(runs) - len(over), len(over), await _missing(agent, runs, runs_dir))
+
+
+async def _missing(agent: Agent, runs: tuple[JobStatus, ...], runs_dir: Path) -> Unpulled:
+    from remote.sync.pull import unpulled
+
+    found: list[str] = []
+    for run in runs:
+        found += [f"{run.run_id}/{path}" for path in await unpulled(agent, run.run_id, runs_dir / run.run_id)]
+    return tuple(found)
+
+
+async def bring_home(agent: Agent, runs_dir: Path) -> Unpulled:
+    """Pull every run of the pod; tells what is still only there. Raises SshError and SyncError."""
+    from remote import jobs
+    from remote.sync.pull import pull
+
+    runs = await jobs.runs(agent)
+    for run in runs:
+        await pull(agent, run.run_id, runs_dir / run.run_id)
+    return await _missing(agent, runs, runs_dir)
+
+
+async def end_runs(agent: Agent, grace_s: float = CHECKPOINT_GRACE_S) -> None:
+    """Ask every run alive to publish a checkpoint and end; after `grace_s` seconds it is ended."""
+    from remote import jobs
+
+    for run in await jobs.runs(agent):
+        if run.state.alive:
+            await jobs.cancel(agent, run.run_id, grace_s)
+
+
+def _remember(path: Path, pod: Pod, written: int, now: float) -> float:
+    """When the pod was last active, by comparison with what was seen the last time; then remembers this time."""
+    session = pod.session
+    assert session is not None
+    before = _recall(path)
+    seen = before.get(session.key)
+    busy = any(use.util is not None and use.util >= BUSY_PERCENT for use in pod.use)
+    active = now if busy or seen is None or seen[0] != written else min(seen[1], now)
+    kept = {key: value for key, value in before.items() if not _of(key, session)}
+    write_atomic(path, json.dumps({**kept, session.key: [written, active]}).encode())
+    return active
+
+
+def _recall(path: Path) -> dict[str, tuple[int, float]]:
+    """By session key: bytes written, last active. A file that is missing or damaged remembers nothing."""
+    try:
+        raw = json.loads(path.read_bytes())
+        return {str(key): (int(value[0]), float(value[1])) for key, value in raw.items()}
+    except (OSError, ValueError, TypeError, AttributeError, IndexError, KeyError):
+        return {}
+
+
+def _of(key: str, session: PodSession) -> bool:
+    """Whether the key is of this pod, whichever session."""
+    return key.rpartition("@")[0] == session.pod_id

@@ -1,0 +1,134 @@
+"""Carries out what `remote.guard` decides: checkpoint, pull, stop. It has no way to terminate anything.
+
+How a run is asked for a checkpoint and how files come home are the caller's callbacks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from remote.errors import GuardError, RemoteError
+from remote.guard import Act, Decision, Permit, Unpulled, loses_data, may_stop
+from remote.journal import Journal, Phase
+from remote.pods import lifecycle
+from remote.pods.creating import CREATE
+from remote.pods.model import Pod, PodStatus
+from remote.pods.provider import Provider
+
+Checkpoint = Callable[[Pod], Awaitable[None]]
+"""Asks the pod's runs to publish a checkpoint and end."""
+
+Pull = Callable[[Pod], Awaitable[Unpulled]]
+"""Brings home what it can and tells what is still missing."""
+
+CHECKPOINT_S, PULL_S = 300.0, 1800.0
+"""Seconds after which a stop waits no longer."""
+
+_LAUNCH = "run.launch"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one decision: whether the pod was stopped, and sentences about what went otherwise."""
+
+    decision: Decision
+    stopped: bool
+    remarks: tuple[str, ...] = ()
+
+
+def ours(journal: Journal) -> frozenset[str]:
+    """Ids of the pods that this workspace made, started or ran something on, by its journal."""
+    acts = {CREATE, lifecycle.START, lifecycle.RESTART, _LAUNCH}
+    done = [one for one in journal.intents() if one.op in acts and one.phase is not Phase.FAILED]
+    return frozenset(str(one.facts["pod"]) for one in done if one.facts.get("pod") is not None)
+
+
+async def enforce(
+    decisions: Iterable[Decision],
+    provider: Provider,
+    state_dir: Path,
+    clock: Callable[[], float],
+    *,
+    checkpoint: Checkpoint | None = None,
+    pull: Pull | None = None,
+    checkpoint_s: float = CHECKPOINT_S,
+    pull_s: float = PULL_S,
+) -> tuple[Outcome, ...]:
+    """Stop what is to be stopped, one after the other; a failure is told and keeps no other pod running.
+
+    Each pod is read again first: one that is over, unknown or in another session than the decision was about is left
+    alone. A pod that keeps nothing is not stopped while files of its runs are only there.
+    """
+    one_by_one = [decision for decision in decisions if decision.act is Act.STOP]
+    enforcer = _Enforcer(provider, state_dir, clock, checkpoint, pull, checkpoint_s, pull_s)
+    return tuple([await enforcer.carry_out(decision) for decision in one_by_one])
+
+
+@dataclass(frozen=True, slots=True)
+class _Enforcer:
+    provider: Provider
+    state_dir: Path
+    clock: Callable[[], float]
+    checkpoint: Checkpoint | None
+    pull: Pull | None
+    checkpoint_s: float
+    pull_s: float
+
+    async def carry_out(self, decision: Decision) -> Outcome:
+        remarks: list[str] = []
+        try:
+            pod = await self.provider.get(decision.pod.id)
+            if why := _changed(pod, decision):
+                return Outcome(decision, False, (why,))
+            await self._ask(pod, decision, remarks)
+            permit = _permit(pod, await self._bring(pod, decision, remarks))
+            because = f"{decision.rule}: {decision.why}"
+            await lifecycle.stop(self.provider, pod.id, self.state_dir, self.clock, permit=permit, because=because)
+        except GuardError as error:
+            return Outcome(decision, False, (*remarks, str(error)))
+        except RemoteError as error:
+            return Outcome(decision, False, (*remarks, f"not stopped: {error}"))
+        return Outcome(decision, True, tuple(remarks))
+
+    async def _ask(self, pod: Pod, decision: Decision, remarks: list[str]) -> None:
+        if not decision.checkpoint or self.checkpoint is None:
+            return
+        try:
+            async with asyncio.timeout(self.checkpoint_s):
+                await self.checkpoint(pod)
+        except TimeoutError:
+            remarks.append(f"no checkpoint within {self.checkpoint_s:.0f} s")
+        except (RemoteError, OSError) as error:
+            remarks.append(f"no checkpoint: {error}")
+
+    async def _bring(self, pod: Pod, decision: Decision, remarks: list[str]) -> Unpulled:
+        """What is still only on the pod."""
+        if not decision.pull:
+            return ()
+        if self.pull is None:
+            return None
+        try:
+            async with asyncio.timeout(self.pull_s):
+                return await self.pull(pod)
+        except TimeoutError:
+            remarks.append(f"not everything came home within {self.pull_s:.0f} s")
+        except (RemoteError, OSError) as error:
+            remarks.append(f"not everything came home: {error}")
+        return None
+
+
+def _changed(pod: Pod, decision: Decision) -> str:
+    """Why a pod read again is left alone, "" when it is what the decision was about."""
+    if pod.status.over:
+        return "it is stopped already"
+    if pod.status in (PodStatus.UNKNOWN, PodStatus.STOPPING):
+        return f"it is left alone: {pod.status}"
+    return "" if pod.session == decision.pod.session else "it was started again since"
+
+
+def _permit(pod: Pod, unpulled: Unpulled) -> Permit:
+    """On a kept volume a stop loses nothing; what stays there is journalled. Otherwise the guard refuses."""
+    return may_stop(pod, unpulled) if loses_data(pod) else may_stop(pod, unpulled, override=True)

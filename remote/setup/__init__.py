@@ -1,0 +1,1 @@
+"""From a bare image to a pod that can run the pipeline: preflight, environment, model, session manifest."""
