@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from .disk import CHUNK, PROTOCOL, Json, Refused, free_bytes, sha256_fd
 from .reading import Out
 from .runs import Pod
-from .trees import blob_path, check_paths, make_tree, missing_of, naming, sum_of
+from .trees import blob_path, check_paths, make_tree, missing_of, naming, settle, sum_of
 
 BATCH_LIMIT = 16 << 20
 PIECE = struct.Struct(">64sQQI")
@@ -154,6 +154,9 @@ def push(request: Json, pod: Pod, stream: BinaryIO, out: Out) -> None:
         if line.get("make"):
             missing = make_tree(pod, tree_id, entries, line.get("meta") or {})
             tell(out, missing, have=not missing, received=received)
+            if not missing:
+                settle(pod.tree_dir(tree_id))
+                return
 
 
 def tell(out: Out, missing: Sequence[str] = (), **facts: Any) -> None:

@@ -95,7 +95,6 @@ class Making:
         try:
             damaged = self.fill()
             if not damaged:
-                to_disk(self.work)
                 write_json(f"{self.final}.json", {"manifest": self.entries, "meta": meta, "created": time.time()})
                 os.rename(self.work, self.final)
                 fsync_dir(self.pod.trees)
@@ -171,6 +170,23 @@ def write_all(fd: int, data: bytes, path: str) -> None:
         left = len(data) - os.write(fd, data)
         while left:
             left -= os.write(fd, data[-left:])
+
+
+def settle(folder: str) -> None:
+    """Force a tree to the disk in a process of its own: others may have left much to write, and nobody waits for it.
+
+    A machine that loses power before that may keep the tree without its bytes.
+    """
+    if os.fork():
+        return
+    try:
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for number in (0, 1, 2):  # else the channel would stay open
+            os.dup2(null, number)
+        to_disk(folder)
+    finally:
+        os._exit(0)
 
 
 def to_disk(folder: str) -> None:

@@ -10,6 +10,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from enum import Enum
 from importlib import metadata
 from typing import Any, TypeVar
@@ -111,6 +112,8 @@ class Client:
         self._http: httpx.AsyncClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._secret: Secret | None = None
+        self.clock_offset_s: float | None = None
+        """The provider's clock less ours, by the last reply's Date, to within a second or two; None before one came."""
 
     async def aclose(self) -> None:
         """Close every connection; the next request opens new ones."""
@@ -246,6 +249,7 @@ class Client:
                 http.stream(method, self._origin + path, params=params, json=json, timeout=timeout, auth=auth) as reply,
             ):
                 budget.read(reply.headers, self._clock())
+                self._read_date(reply.headers)
                 raw = await _body(reply)
         except (httpx.HTTPError, TimeoutError) as exc:
             return Failure(unreachable(op, self._hide(_why(exc))), not isinstance(exc, _NEVER_LEFT))
@@ -261,6 +265,10 @@ class Client:
             return Failure(error, left=True)
         except ValueError as exc:
             return Failure(not_understood(op, self._hide(str(exc)), reply.status_code), left=True)
+
+    def _read_date(self, headers: httpx.Headers) -> None:
+        with suppress(KeyError, ValueError, TypeError, OverflowError):
+            self.clock_offset_s = parsedate_to_datetime(headers["Date"]).timestamp() - self._clock()
 
     def _refusal(self, op: Op, reply: httpx.Response, raw: bytes, budget: rate.RateBudget) -> ProviderError:
         """What an error reply means; the quota and the key are treated accordingly."""

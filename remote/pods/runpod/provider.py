@@ -81,6 +81,11 @@ class RunPodProvider(Limited):
         return self._client.budget
 
     @property
+    def clock_offset_s(self) -> float | None:
+        """RunPod's clock less ours in seconds, by its last reply; None before one came."""
+        return self._client.clock_offset_s
+
+    @property
     def loss(self) -> Loss | None:
         """Since when the older API, and with it the balance, cannot be used; None while it can."""
         return self._island.loss
