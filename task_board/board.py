@@ -1,105 +1,397 @@
-"""Reading the board: every file of every lane becomes a task, and a file that says little is still shown.
+"""Reading boards: every file of every lane becomes a task, and a file that says little is still shown.
 
-The lane folder is the status; headers only add priority and title. Nothing here writes.
+The lane folder is the status; headers never override it. Nothing here writes. A tree may be one board (`<lane>/`) or
+hold one board per assignee (`<assignee>/<lane>/`), at most three folders down.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, MutableMapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-LANES = ("pending", "in_progress", "blocked", "completed")
+from task_board import fields
+from task_board.document import Document, one_line, plain
 
-_NAME = re.compile(r"^(\d{8}_\d{6})?_?(?:P([0-3])_)?(.+?)(?:\.md.*|\.txt)?$")
-_PRIORITY = re.compile(r"^[\s*_>#-]*priority[\s*_]*:[\s*_]*(.+?)[\s*_]*$", re.IGNORECASE)
-_LEVEL = re.compile(r"\bP([0-3])\b", re.IGNORECASE)
-_WORDS = {"critical": 0, "urgent": 0, "high": 1, "medium": 2, "normal": 2, "low": 3}
-_TITLE = re.compile(r"^#\s+(.+?)\s*#*\s*$")
-_FENCE = re.compile(r"^\s*(```|~~~)")
+LANES = ("pending", "in_progress", "blocked", "completed")
+FINISHED = "completed"
+_ROLES = {
+    "pending": "pending", "todo": "pending", "backlog": "pending", "open": "pending", "ready": "pending",
+    "in_progress": "in_progress", "inprogress": "in_progress", "doing": "in_progress", "active": "in_progress",
+    "blocked": "blocked", "waiting": "blocked",
+    "completed": "completed", "complete": "completed", "done": "completed", "finished": "completed",
+    "obsolete": "closed", "cancelled": "closed", "canceled": "closed", "archive": "closed", "archived": "closed",
+    "abandoned": "closed", "superseded": "closed", "rejected": "closed", "deprecated": "closed", "wontfix": "closed",
+}  # fmt: skip
+_ORDER = {"in_progress": 1, "pending": 0, "blocked": 2, "completed": 4, "closed": 5}
+_SKIPPED = {"__pycache__", "node_modules", "templates", "template", "docs"}
+_ATTACHED = {
+    ".py", ".sh", ".json", ".jsonl", ".csv", ".tsv", ".png", ".jpg", ".jpeg", ".svg", ".pdf", ".log", ".yaml", ".yml",
+    ".swp", ".tmp", ".bak", ".orig", ".rej", ".pyc", ".html", ".zip",
+}  # fmt: skip
+_NO_TASK = re.compile(
+    r"(?:^|[_\-. ])(?:readme|template|audit|index|changelog|example)(?:s)?(?:[_\-. ]|$)", re.IGNORECASE
+)
+_TITLE_PREFIX = re.compile(r"^(?:task\s*[:\-–]\s*|\[?P[0-3]\]?\s*[:\-–]\s*|\[P[0-3]\]\s*)+", re.IGNORECASE)
+_CRITERIA = re.compile(
+    r"\W*(?:(?:success|acceptance|completion|done|exit)\s+)?criteria|\W*definition of done", re.IGNORECASE
+)
+_DEPENDENCIES = re.compile(r"\W*(?:dependenc(?:y|ies)|depends on|blocked by)\b", re.IGNORECASE)
+KEYS = {
+    "priority": ("priority",),
+    "assigned_to": ("assigned to", "assignee", "assigned"),
+    "created": ("created", "created at", "created on", "created date", "date created", "date"),
+    "estimate": ("estimated time", "estimate", "estimated effort", "time estimate", "effort", "estimated"),
+    "depends_on": ("depends on", "dependencies", "dependency", "blocked by"),
+    "from_review": ("from review", "source review", "review", "source"),
+    "finding": ("finding",),
+    "run": ("run",),
+    "gate": ("gate",),
+}
+_ANYWHERE = {"priority", "assigned to", "estimated time", "depends on", "from review"}
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """Checkboxes of the success criteria, counted."""
+
+    open: int = 0
+    done: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One file. `priority` is 0 (most urgent) to 3, None when nothing says it; `error` tells why it was unreadable."""
+    """One file. `priority` is 0 (most urgent) to 3, None when nothing says it; `problems` are sentences.
 
-    name: str
+    `created` is ISO 8601. `home` is the folder that holds the lanes, `role` what the lane means (pending, in_progress,
+    blocked, completed, closed, or other).
+    """
+
+    id: str
     lane: str
-    path: str
+    file: str
     title: str
+    slug: str
     priority: int | None
-    created: str | None  # YYYYMMDD_HHMMSS of the file name
-    error: str | None = None
+    assigned_to: str | None = None
+    created: str | None = None
+    estimate: str | None = None
+    depends_on: tuple[str, ...] = ()
+    from_review: str | None = None
+    criteria: Criteria = Criteria()
+    problems: tuple[str, ...] = ()
+    home: str = ""
+    finding: str | None = None
+    run: str | None = None
+    gate: str | None = None
+
+    @property
+    def role(self) -> str:
+        return role(self.lane)
+
+    @property
+    def path(self) -> Path:
+        return Path(self.file)
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """The stable JSON of one task."""
+        data = asdict(self)
+        for name in ("home", "finding", "run", "gate"):
+            del data[name]
+        return {**data, "depends_on": list(self.depends_on), "problems": list(self.problems)}
 
 
-def read_board(root: Path) -> list[Task]:
-    """Every task under `root`, lane by lane, by priority, date and name. Reading never fails."""
-    return [task for lane in LANES for task in sorted((_read(path, lane) for path in _files(root / lane)), key=_order)]
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One lane folder of one board."""
+
+    home: Path
+    name: str
+    assignee: str | None = None
+    folder: Path = field(default_factory=Path)
 
 
-def render(tasks: list[Task]) -> str:
-    """The board as text, one lane after the other."""
+Cache = MutableMapping[str, tuple[tuple[int, int, int], Task]]
+"""Path → (inode, size, modification time in ns) and the task read then."""
+
+
+def role(lane: str) -> str:
+    """What a lane's name means; "other" for names that are not known."""
+    return _ROLES.get(re.sub(r"[\s-]+", "_", lane.strip().lower()), "other")
+
+
+def homes(root: Path, depth: int = 3) -> list[Path]:
+    """Folders at or under `root` that hold at least one lane folder."""
+    found: list[Path] = []
+    folders = _folders(root)
+    if any(_is_lane(folder.name) for folder in folders):
+        found.append(root)
+    if depth > 0:
+        for folder in folders:
+            if not _is_lane(folder.name):
+                found += homes(folder, depth - 1)
+    return found
+
+
+def lanes(root: Path) -> list[Lane]:
+    """Every lane of every board of the tree, in reading order."""
+    found = []
+    for home in homes(root):
+        assignee = None if home == root or home.name in ("tasks", "task_board") else home.name
+        inner = {h for h in homes(home, 2) if h != home}
+        for folder in _folders(home):
+            if not any(h == folder or folder in h.parents for h in inner) and (
+                _is_lane(folder.name) or _has_tasks(folder)
+            ):
+                found.append(Lane(home, folder.name, assignee, folder))
+    return sorted(found, key=lambda lane: (_ORDER.get(role(lane.name), 3), lane.name, str(lane.home)))
+
+
+def read_board(root: Path, lane: str | None = None, finished: bool = True, cache: Cache | None = None) -> list[Task]:
+    """Every task under `root`, lane by lane, by priority, date and name. Reading never fails.
+
+    Args:
+        root: a board, or a tree of boards.
+        lane: only lanes of this name.
+        finished: also the lanes of what is completed, cancelled or obsolete.
+        cache: makes a second reading cheap; the caller keeps it.
+    """
+    found: dict[str, list[Task]] = {}
+    for place in lanes(root):
+        if lane is not None and place.name != lane:
+            continue
+        if lane is None and not finished and role(place.name) in ("completed", "closed"):
+            continue
+        tasks = (_cached(path, place, cache) for path in _files(place.folder))
+        found.setdefault(place.name, []).extend(task for task in tasks if task is not None)
+    return [task for tasks in found.values() for task in sorted(tasks, key=order)]
+
+
+def order(task: Task) -> tuple[int, str, str]:
+    """Priority, then date, then name; what has none comes last."""
+    return (4 if task.priority is None else task.priority, task.created or "9", task.id)
+
+
+def places(root: Path) -> Iterator[tuple[Lane, Path]]:
+    """Every file of every lane, unread."""
+    for place in lanes(root):
+        for path in _files(place.folder):
+            yield place, path
+
+
+def names(root: Path) -> dict[str, list[tuple[str, str]]]:
+    """Id and slug of every file → (lane, path), from names alone: cheap, for dependencies."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for place, path in places(root):
+        name = fields.read_name(path.name)
+        for key in {name.id, name.slug}:
+            found.setdefault(key, []).append((place.name, str(path)))
+    return found
+
+
+def render(tasks: list[Task], empty: bool = True) -> str:
+    """The board as text, one lane after the other; without `empty`, only lanes that hold something."""
     lines: list[str] = []
-    for lane in LANES:
-        found = [task for task in tasks if task.lane == lane]
-        lines.append(f"{lane} ({len(found)})")
-        for task in found:
+    named = dict.fromkeys([*(LANES if empty else ()), *(task.lane for task in tasks)])
+    for lane in named:
+        inside = [task for task in tasks if task.lane == lane]
+        lines.append(f"{lane} ({len(inside)})")
+        for task in inside:
             level = "P?" if task.priority is None else f"P{task.priority}"
-            lines.append(f"  {level}  {task.title}" + (f"  ✖ {task.error}" if task.error else f"  ({task.name})"))
+            boxes = task.criteria.open + task.criteria.done
+            tail = f" [{task.criteria.done}/{boxes}]" if boxes else ""
+            tail += f" after {', '.join(task.depends_on)}" if task.depends_on else ""
+            lines.append(f"  {level}  {task.title}{tail}  ({task.id})")
+            lines += [f"      ✖ {problem}" for problem in task.problems]
     return "\n".join(lines)
 
 
-def _files(lane: Path) -> list[Path]:
-    if not lane.is_dir():
-        return []
-    return [path for path in sorted(lane.iterdir()) if path.is_file() and not path.name.startswith(".")]
-
-
-def _order(task: Task) -> tuple[int, str, str]:
-    return (4 if task.priority is None else task.priority, task.created or "", task.name)
-
-
-def _read(path: Path, lane: str) -> Task:
-    match = _NAME.match(path.name)
-    created, level, slug = match.groups() if match else (None, None, path.name)
-    error, title, priority = None, None, None
+def read_task(path: Path, place: Lane) -> Task | None:
+    """The task of one file; None when the file is no task (a template, an audit, a README)."""
+    name = fields.read_name(path.name)
+    problems: list[str] = []
     try:
-        title, priority = _header(path.read_text(encoding="utf-8", errors="replace"))
+        document = Document(path.read_bytes())
     except OSError as problem:
-        error = f"cannot be read: {problem.strerror or problem}"
-    if priority is None and level is not None:
-        priority = int(level)
-    shown = title or str(slug).replace("_", " ").replace("-", " ")
-    return Task(path.name, lane, str(path), _one_line(shown), priority, created, error)
+        document = Document(b"")
+        problems.append(f"cannot be read: {problem.strerror or problem}")
+    said = read_headers(document)
+    if _no_task(path.name, name, said):
+        return None
+    if not document.is_text:
+        problems.append("is not UTF-8 text")
+    level = _level(name, said, document, problems)
+    return Task(
+        id=one_line(name.id), lane=place.name, file=str(path), title=_title(document) or _words(name.slug),
+        slug=one_line(name.slug), priority=level, assigned_to=said.get("assigned_to") or place.assignee,
+        created=_created(name, said, problems), estimate=said.get("estimate"),
+        depends_on=tuple(_depends(document, said)), from_review=_from_review(said),
+        criteria=_criteria(document), problems=tuple(problems), home=str(place.home), finding=said.get("finding"),
+        run=said.get("run"), gate=said.get("gate"),
+    )  # fmt: skip
 
 
-def _header(text: str) -> tuple[str | None, int | None]:
-    """Title and priority of the text; the first of each wins, and lines inside code fences are no headers."""
-    title: str | None = None
-    priority: int | None = None
-    fenced = False
-    for line in text.splitlines():
-        if _FENCE.match(line):
-            fenced = not fenced
-        if fenced:
-            continue
-        if title is None and (found := _TITLE.match(line)):
-            title = found[1].removeprefix("Task:").strip() or None
-        if priority is None and (found := _PRIORITY.match(line)):
-            priority = _level(found[1])
-    return title, priority
+def read_headers(document: Document) -> dict[str, str]:
+    """The first value of each known header: front matter, header lines, then sections named like a header."""
+    found = _front_matter(document)
+    wanted = {alias: key for key, aliases in KEYS.items() for alias in aliases}
+    for line, key, value in document.headers:
+        name = wanted.get(key)
+        if name and name not in found and (line < document.first_section or key in _ANYWHERE):
+            shown = fields.optional(value)
+            found[name] = one_line(shown) if shown else ""
+    for heading in document.headings:
+        name = wanted.get(re.sub(r"[^a-z ]", "", heading.title.lower()).strip())
+        if name and name not in found and name != "depends_on" and heading.level > 1:
+            lines = (document.lines[n] for n in range(heading.line + 1, len(document.lines)))
+            found[name] = one_line(plain(next((line for line in lines if line.strip()), "")))
+    return {key: value for key, value in found.items() if value}
 
 
-def _level(value: str) -> int | None:
-    if found := _LEVEL.search(value):
-        return int(found[1])
-    words = [_WORDS[word] for word in re.findall(r"[a-z]+", value.lower()) if word in _WORDS]
-    return words[0] if words else None
+def criteria_boxes(document: Document) -> list[int]:
+    """Indexes into `document.boxes` that are success criteria: those of that section, or all when there is none."""
+    section = document.section(_CRITERIA)
+    inside = [n for n, box in enumerate(document.boxes) if section is not None and box.line in section]
+    return inside or list(range(len(document.boxes)))
 
 
-def _one_line(text: str) -> str:
-    return "".join(c for c in text if c.isprintable())
+def _front_matter(document: Document) -> dict[str, str]:
+    if document.lines[0].strip() != "---" or "---" not in (line.strip() for line in document.lines[1:100]):
+        return {}
+    import yaml  # only files with front matter pay for it
+
+    end = next(n for n, line in enumerate(document.lines[1:100], 1) if line.strip() == "---")
+    try:
+        data = yaml.safe_load("\n".join(document.lines[1:end]))
+    except (yaml.YAMLError, ValueError):
+        return {}  # the header lines are still read one by one
+    if not isinstance(data, dict):
+        return {}
+    wanted = {alias: key for key, aliases in KEYS.items() for alias in aliases}
+    found: dict[str, str] = {}
+    for key, value in data.items():
+        name = wanted.get(re.sub(r"[\s_-]+", " ", str(key)).strip().lower())
+        if name and name not in found and value is not None:
+            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            found[name] = one_line(fields.optional(text) or "")
+    return found
+
+
+def _level(name: fields.Name, said: dict[str, str], document: Document, problems: list[str]) -> int | None:
+    header = fields.priority(said.get("priority", ""))
+    if said.get("priority") and header is None:
+        problems.append(f"priority {said['priority'][:40]!r} is none of P0 to P3")
+    named = name.level if name.level is not None and name.level <= 3 else None
+    if header is not None and named is not None and header != named:
+        problems.append(f"the header says P{header}, the file name P{named}")
+    if header is not None or named is not None:
+        return named if header is None else header
+    title = next((h.title for h in document.headings if h.level == 1), "")
+    match = re.match(r"\W*P([0-3])\b", title, re.IGNORECASE)
+    return int(match[1]) if match else None
+
+
+def _created(name: fields.Name, said: dict[str, str], problems: list[str]) -> str | None:
+    written = fields.date(said["created"]) if "created" in said else None
+    if "created" in said and written is None:
+        problems.append(f"date {said['created'][:40]!r} is not understood")
+    return name.stamp if name.stamp and ("T" in name.stamp or not written) else written or name.stamp
+
+
+def _from_review(said: dict[str, str]) -> str | None:
+    value = said.get("from_review")
+    return value if value and "review" in value.lower() else None
+
+
+def _depends(document: Document, said: dict[str, str]) -> list[str]:
+    found = fields.references(said.get("depends_on", ""))
+    if section := document.section(_DEPENDENCIES):
+        text = "\n".join(document.lines[n] for n in section if not document.fenced[n])
+        found += fields.named_tasks(text)
+        # A bullet that is one word in code marks is a reference too, whatever it is called.
+        found += [
+            fields.read_name(m).id for m in re.findall(r"^\s*[-*+]\s+`([\w-]+(?:\.md)?)`\s*$", text, re.MULTILINE)
+        ]
+    return [one_line(name) for name in dict.fromkeys(found)]
+
+
+def _criteria(document: Document) -> Criteria:
+    boxes = [document.boxes[n] for n in criteria_boxes(document)]
+    done = sum(box.done for box in boxes)
+    return Criteria(len(boxes) - done, done)
+
+
+def _title(document: Document) -> str | None:
+    for heading in document.headings:
+        if heading.level == 1 and (title := _TITLE_PREFIX.sub("", one_line(plain(heading.title))).strip()):
+            return title
+    return None
+
+
+def _words(slug: str) -> str:
+    return one_line(slug.replace("_", " ").replace("-", " ")) or "untitled"
+
+
+def _no_task(file: str, name: fields.Name, said: dict[str, str]) -> bool:
+    if re.match(r"\W*readme\b", file, re.IGNORECASE):
+        return True
+    if name.level is not None:
+        return False
+    if Path(file).suffix.lower() in _ATTACHED and name.stamp is None:
+        return True
+    if not _NO_TASK.search(name.id):
+        return False
+    return "template" in name.id.lower() or not said.get("priority")
+
+
+def _cached(path: Path, place: Lane, cache: Cache | None) -> Task | None:
+    if cache is None:
+        return read_task(path, place)
+    try:
+        state = path.stat()
+    except OSError:
+        return read_task(path, place)
+    mark = (state.st_ino, state.st_size, state.st_mtime_ns)
+    known = cache.get(str(path))
+    if known is not None and known[0] == mark:
+        return known[1]
+    task = read_task(path, place)
+    if task is not None:
+        cache[str(path)] = (mark, task)
+    return task
+
+
+def _is_lane(name: str) -> bool:
+    return role(name) not in ("other", "closed")
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            found = [e.name for e in entries if not e.name.startswith(".") and e.name not in _SKIPPED and e.is_dir()]
+    except OSError:
+        return []
+    return [folder / name for name in sorted(found)]
+
+
+def _has_tasks(folder: Path) -> bool:
+    if role(folder.name) == "closed":
+        return True
+    return any(".md" in path.name.lower() or fields.read_name(path.name).level is not None for path in _files(folder))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Files of a lane, also in folders inside it; hidden ones are left out."""
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted((e.name, e.is_dir(follow_symlinks=False)) for e in entries if not e.name.startswith("."))
+    except OSError:
+        return
+    for name, is_folder in found:
+        if not is_folder:
+            yield folder / name
+        elif name not in _SKIPPED:
+            yield from _files(folder / name)

@@ -1,0 +1,184 @@
+"""A Markdown file as lines, headings, headers and checkboxes; its bytes are never changed here.
+
+Reading never fails: bytes that are no UTF-8 survive as surrogates, and `raw` is always what the file held. Lines
+inside code fences are no headers, headings or checkboxes; a fence that is never closed is no fence.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+_FENCE = re.compile(r"[ \t>]*(`{3,}|~{3,})(.*)$")
+_HEADING = re.compile(r"[ \t>]{0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*[ \t]*$")
+_BOX = re.compile(r"[ \t>]*(?:[-*+]|\d+[.)])[ \t]+\[([ xX])\][ \t]*(.*)$")
+_DECORATION = " \t>*_#+|-`\f\v"
+_JOINTS = dict.fromkeys(map(ord, " /_-"))
+_BLANKS = {ord("_"): " ", ord("-"): " "}
+_STARTS = frozenset("# \t>")
+_PARTS = re.compile(r"\s+[|·•]\s+(?=[*_]*[A-Za-z][A-Za-z /_-]{1,30}[*_]*:)")
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """`line` is counted from 0; `level` is 1 to 6."""
+
+    line: int
+    level: int
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A checkbox of a list."""
+
+    line: int
+    done: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Document:
+    """One file's bytes and what they say."""
+
+    raw: bytes
+
+    @cached_property
+    def text(self) -> str:
+        return self.raw.decode("utf-8", "surrogateescape")
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """Without line ends; a carriage return at the end is cut off too."""
+        text = self.text.removeprefix("\ufeff")
+        if "\r" in text:
+            return [line.rstrip("\r") for line in text.split("\n")]
+        return text.split("\n")
+
+    @cached_property
+    def fenced(self) -> list[bool]:
+        """For each line: is it a fence or inside one?"""
+        return _fenced(self.lines)
+
+    @cached_property
+    def headings(self) -> list[Heading]:
+        found = []
+        for number, line in enumerate(self.lines):
+            if line[:1] in _STARTS and "#" in line[:4] and not self.fenced[number] and (match := _HEADING.match(line)):
+                found.append(Heading(number, len(match[1]), match[2]))
+        return found
+
+    @cached_property
+    def headers(self) -> list[tuple[int, str, str]]:
+        """(line, key in small letters, value) of every line that looks like a header, in order."""
+        found = []
+        for number, line in enumerate(self.lines):
+            # Most lines are prose: only those with an early colon, or of a table, can be headers.
+            if line.find(":", 0, 60) < 0 and line[:1] != "|" and "：" not in line[:60]:
+                continue
+            if self.fenced[number] or len(line) > 2000:
+                continue
+            for part in _PARTS.split(line) if " | " in line or " · " in line or " • " in line else (line,):
+                if pair := _header(part):
+                    found.append((number, *pair))
+        return found
+
+    @cached_property
+    def boxes(self) -> list[Box]:
+        found = []
+        for number, line in enumerate(self.lines):
+            if "[" in line and not self.fenced[number] and (match := _BOX.match(line)):
+                found.append(Box(number, match[1] != " ", match[2].strip()))
+        return found
+
+    @cached_property
+    def first_section(self) -> int:
+        """Line of the first heading below the title; the number of lines when there is none."""
+        return next((h.line for h in self.headings if h.level > 1), len(self.lines))
+
+    def section(self, pattern: re.Pattern[str]) -> range | None:
+        """Lines after the first heading whose title `pattern` matches, up to the next of its level or above."""
+        for index, heading in enumerate(self.headings):
+            if pattern.match(heading.title):
+                later = self.headings[index + 1 :]
+                end = next((h.line for h in later if h.level <= heading.level), len(self.lines))
+                return range(heading.line + 1, end)
+        return None
+
+    def offset(self, line: int) -> int:
+        """Byte at which `line` begins; the length of the file for the line after the last."""
+        start = 0
+        for _ in range(line):
+            end = self.raw.find(b"\n", start)
+            if end < 0:
+                return len(self.raw)
+            start = end + 1
+        return start
+
+    @property
+    def newline(self) -> bytes:
+        """The file's own line end: that of its first line."""
+        first = self.raw.find(b"\n")
+        return b"\r\n" if first > 0 and self.raw[first - 1 : first] == b"\r" else b"\n"
+
+    @property
+    def is_text(self) -> bool:
+        """False for bytes that are no UTF-8, or hold a NUL."""
+        if b"\0" in self.raw:
+            return False
+        try:
+            self.raw.decode()
+        except UnicodeDecodeError:
+            return False
+        return True
+
+
+def plain(value: str) -> str:
+    """A value without emphasis, code marks, brackets of a whole list, and a trailing `# remark`."""
+    if " #" in value or "\t#" in value:
+        value = re.sub(r"\s+#\s.*$", "", value)
+    value = value.strip(" \t*_`\"'")
+    if value.startswith("[") and value.endswith("]"):
+        value = value[1:-1].strip()
+    return value
+
+
+def one_line(text: str) -> str:
+    """Safe to print: no control characters, no surrogates."""
+    return text.strip() if text.isprintable() else "".join(c for c in text if c.isprintable()).strip()
+
+
+def _header(part: str) -> tuple[str, str] | None:
+    """Key in small letters and value of "**Key**: value", "| Key | value |" and the like; None for anything else."""
+    table = part[:1] == "|"
+    body = part.lstrip("| \t") if table else part
+    cut = body.find("|" if table else ":", 0, 60)
+    if cut < 0:
+        cut = body.find("：", 0, 60)
+    key = body[:cut].strip(_DECORATION) if cut > 0 else ""
+    if not 2 <= len(key) <= 32 or key.count(" ") > 3 or not key[0].isalpha() or not key.isascii():
+        return None
+    if not key.translate(_JOINTS).isalpha():
+        return None
+    value = body[cut + 1 :].strip()
+    return " ".join(key.translate(_BLANKS).split()).lower(), plain(value.rstrip("|") if table else value)
+
+
+def _fenced(lines: list[str]) -> list[bool]:
+    inside = [False] * len(lines)
+    opened: tuple[int, str] | None = None
+    for number, line in enumerate(lines):
+        if "```" not in line and "~~~" not in line:
+            continue
+        match = _FENCE.match(line)
+        if match is None:
+            continue
+        mark, rest = match[1], match[2]
+        if opened is None:
+            if not (mark[0] == "`" and "`" in rest):  # inline code, as CommonMark has it
+                opened = (number, mark)
+        elif mark[0] == opened[1][0] and len(mark) >= len(opened[1]) and not rest.strip():
+            inside[opened[0] : number + 1] = [True] * (number + 1 - opened[0])
+            opened = None
+    return inside
