@@ -169,7 +169,7 @@ class Rates:
         not measured). With `planned` (busy seconds by the machine's limits) it is scaled by the amount of work."""
         entries = self._read()
         same = entries.get(self._name(step))
-        if same is not None:
+        if same is not None and precision in ("", same.get("precision") or precision):
             scale = planned / same["planned"] if planned and same.get("planned") else 1.0
             busy = (same["seconds"] - same.get("loading", 0.0)) * scale
             return Forecast(busy + same.get("loading", 0.0), True, busy)

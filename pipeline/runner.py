@@ -205,7 +205,7 @@ class Runner:
         )
         label = self.hardware["gpu"] or f"{self.hardware['cpu']} × {self.hardware['threads']}"
         rates = ledger.Rates(self.options.run_dir.parent, label, self.recipe.model.id, self.recipe.name)
-        self.outlook = Outlook(self.recipe, self.plan, self.hardware, rates, self._is_done)
+        self.outlook = Outlook(self.recipe, self.plan, self.hardware, rates, self._is_done, self._summary)
         digest = self.recipe.digest()
         if self.record is None or self.record["recipe_sha256"] != digest:
             self._write_record(digest)
@@ -283,6 +283,9 @@ class Runner:
 
     def _is_done(self, name: str) -> bool:
         return artifacts.read_done(self.paths.step(name)) is not None
+
+    def _summary(self, name: str) -> Mapping[str, Any] | None:
+        return (artifacts.read_manifest(self.paths.step(name)) or {}).get("summary") if self._is_done(name) else None
 
     def _clear_scratch(self, stage: int) -> None:
         """Merged weights are needed by the next stage only; at most one set of them lies on the disk between stages."""

@@ -21,8 +21,17 @@ READING = ("critique",)
 """Kinds of step whose counted tokens are trained on, and read."""
 
 
+LEFT: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "sft": ("filter", ("kept", "rehearsed")),
+    "pairs": ("filter", ("kept",)),
+    "dpo": ("pairs", ("pairs",)),
+}
+"""Kind of step: the step before it whose summary counts the rows that it will work on."""
+
+
 class Outlook:
-    """Forecasts of one run. `done(step)` says whether a step's result is there already and will cost nothing."""
+    """Forecasts of one run. `done(step)` says whether a step's result is there already and will cost nothing, `told`
+    gives the summary of a finished step."""
 
     def __init__(
         self,
@@ -31,18 +40,29 @@ class Outlook:
         hardware: Mapping[str, Any],
         measured: Rates,
         done: Callable[[str], bool] = lambda _: False,
+        told: Callable[[str], Mapping[str, Any] | None] = lambda _: None,
     ) -> None:
-        self._plan, self._measured, self._done = tuple(plan), measured, done
+        self._plan, self._measured, self._done, self._told = tuple(plan), measured, done, told
         self._works, self._bounds = _bounds(recipe, self._plan, hardware)
 
     def step(self, name: str) -> Forecast | None:
         """The time of one step; None where neither work nor machine is known and it never ran."""
-        bound, work = self._bounds.get(name), self._works.get(name)
-        planned = bound.busy if bound is not None and bound.busy > 0 else None
+        bound, work, planned = self._bounds.get(name), self._works.get(name), self._planned(name)
         found = self._measured.forecast(name, planned, precision_of(work))
         if found is None and bound is not None:
-            return Forecast(bound.total, False, bound.busy)
+            busy = planned or 0.0
+            return Forecast(busy + bound.loading, False, busy)
         return found
+
+    def _planned(self, name: str) -> float | None:
+        """Busy seconds by the machine's limits, for the rows that an earlier step left where it has left them."""
+        bound, work = self._bounds.get(name), self._works.get(name)
+        if bound is None or work is None or bound.busy <= 0:
+            return None
+        before, counts = LEFT.get(kind_of(name), ("", ()))
+        told = self._told(name.rpartition("/")[0] + "/" + before) if before else None
+        rows = sum(int(told.get(count) or 0) for count in counts) if isinstance(told, Mapping) else 0
+        return bound.busy * rows / work.examples if rows and work.examples else bound.busy
 
     def later(self, name: str) -> float | None:
         """Seconds of all steps after this one that are not done; None where one of them is unknown."""
@@ -56,7 +76,7 @@ class Outlook:
         step that was skipped says nothing about its kind."""
         if (manifest.get("summary") or {}).get("skipped"):
             return
-        bound, kind = self._bounds.get(name), kind_of(name)
+        kind = kind_of(name)
         counted, read = int(manifest.get("tokens") or 0), int(manifest.get("tokens_read") or 0)
         seconds = float(manifest["seconds"])
         waiting = max(0.0, last.seconds - (seconds - prior))
@@ -71,7 +91,7 @@ class Outlook:
                 tokens_out=counted * (kind not in (*READING, *TRAINING)),
                 trained=counted * (kind in TRAINING),
                 usd=manifest.get("cost_usd"),
-                planned=bound.busy if bound is not None and bound.busy > 0 else None,
+                planned=self._planned(name),
                 precision=precision_of(self._works.get(name)),
             ),
         )

@@ -38,8 +38,9 @@ ITEMS_SEEN = 4  # drawn of each family to learn its lengths
 class Work:
     """What a step asks of a model. Tokens are without padding; `batches` are forward passes over prompts or tails,
     `steps` forward passes for one further token of every row, `widest` the tokens that the largest batch has in its
-    cache, `active` those of its widest pass, `rows` its rows. `loads` counts reading the weights, `rewrites` writing
-    them, `plain_s` seconds without a model.
+    cache, `active` those of its widest pass, `rows` its rows. `examples` are the rows that an earlier step is expected
+    to leave it; all else is in proportion to them. `loads` counts reading the weights, `rewrites` writing them,
+    `plain_s` seconds without a model.
     """
 
     read: float = 0.0
@@ -52,6 +53,7 @@ class Work:
     widest: float = 0.0
     active: float = 0.0
     rows: float = 0.0
+    examples: float = 0.0
     context: float = 0.0  # mean tokens before a written one
     loads: float = 0.0
     rewrites: float = 0.0
@@ -69,7 +71,7 @@ class Work:
         return Work(
             **summed, context=mean, passes=max(self.passes, other.passes), widest=max(self.widest, other.widest),
             active=max(self.active, other.active), rows=max(self.rows, other.rows),
-            precision=self.precision or other.precision,
+            examples=max(self.examples, other.examples), precision=self.precision or other.precision,
         )  # fmt: skip
 
 
@@ -207,7 +209,7 @@ class _Recipe:
         held = min(rows, train.sft.micro_batch or train.sft.batch)
         done = Work(
             trained=rows * train.sft.epochs * at.example, passes=_passes(train.gradient_checkpointing),
-            updates=max(1.0, rows * train.sft.epochs / train.sft.batch), rows=held,
+            updates=max(1.0, rows * train.sft.epochs / train.sft.batch), rows=held, examples=rows,
             widest=held * min(train.sft.max_length, at.instruction * 1.5 + at.highest + FRAME),
         )  # fmt: skip
         return self.opened(self.recipe.precision.train) + done
@@ -219,7 +221,8 @@ class _Recipe:
         prompt = at.instruction + FRAME
         sampled = self.asked(rows * self.data.answers, rows, prompt, LONGER * at.answer, at.limit, RUNS_ON * at.highest)
         new = rows * DISTINCT * self.data.answers
-        return self.opened(self.recipe.precision.generate) + sampled + self.judged(new, at)
+        expected = Work(examples=KEPT * self.data.instructions)
+        return self.opened(self.recipe.precision.generate) + sampled + self.judged(new, at) + expected
 
     def dpo(self, stage: int) -> Work:
         train, at = self.recipe.train, self.lengths(stage)
@@ -229,7 +232,7 @@ class _Recipe:
         held = 2 * min(rows, train.dpo.micro_batch or train.dpo.batch)
         done = Work(
             trained=2 * rows * train.dpo.epochs * at.example, passes=1 + _passes(train.gradient_checkpointing),
-            updates=max(1.0, 2 * rows * train.dpo.epochs / train.dpo.batch), rows=held,
+            updates=max(1.0, 2 * rows * train.dpo.epochs / train.dpo.batch), rows=held, examples=rows,
             widest=held * min(train.dpo.max_length, at.instruction * 1.5 + at.highest + FRAME),
         )  # fmt: skip
         return self.opened(self.recipe.precision.train) + done

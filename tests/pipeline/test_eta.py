@@ -79,7 +79,9 @@ def test_before_its_own_rate_is_known_the_forecast_speaks() -> None:
     assert eta.of_run(200.0) == 250.0
     assert Eta().update(10.0, 0.0) is None
     assert Eta().of_run(5.0) is None
-    assert eta.update(11.0, 0.01) == pytest.approx((3 * 200 * 0.99 + 99) / 4, abs=0.1)  # a quarter its own: 1 % a second
+    assert eta.update(11.0, 0.01) == pytest.approx(
+        (3 * 200 * 0.99 + 99) / 4, abs=0.1
+    )  # a quarter its own: 1 % a second
     assert eta.update(13.0, 0.03) == pytest.approx((200 * 0.97 + 97) / 2, abs=0.1)
     assert eta.update(70.0, 0.6) == pytest.approx(40, abs=5)
 

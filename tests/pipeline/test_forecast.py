@@ -262,6 +262,21 @@ def test_a_run_on_a_new_machine_is_foretold_from_its_limits_and_then_from_itself
     assert own.busy == pytest.approx(480.0)  # five of the 25 s before the first answer were the process's start
 
 
+def test_training_is_foretold_by_the_rows_that_were_kept_once_they_are(tmp_path: Path) -> None:
+    given = recipe(stages=[1, 2])
+    expected = work(given)["stage-1/sft"].examples
+    left = {"stage-1/filter": {"kept": round(expected), "rehearsed": 0}, "stage-2/filter": {"kept": 9, "rehearsed": 1}}
+    found, blind = outlook(tmp_path, HERE, given, told=left.get), outlook(tmp_path / "blind", HERE, given)
+    first, before = found.step("stage-1/sft"), blind.step("stage-1/sft")
+    assert first is not None
+    assert before is not None
+    assert first.busy == pytest.approx(before.busy, rel=0.05)  # what was expected
+    found.record("stage-1/sft", {"seconds": 100.0, "tokens": 900, "summary": {}}, Outcome("done", 100.0, None), 0.0)
+    fewer = found.step("stage-2/sft")
+    assert fewer is not None
+    assert fewer.busy == pytest.approx(100 * 10 / expected, rel=0.3)  # by the rows, not by the plan
+
+
 def test_a_step_that_was_skipped_says_nothing_about_its_kind(tmp_path: Path) -> None:
     found = outlook(tmp_path, HERE, recipe(stages=[1, 2]))
     manifest = {"seconds": 0.1, "tokens": None, "summary": {"skipped": "no headroom"}}
