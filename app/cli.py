@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.actions import registry
-from app.actions.base import Action, without_asking
-from app.errors import FAILED, OK, USAGE, Refused, UsageError, exit_code, sentence
+from app.actions.base import AGREED, Action, without_asking
+from app.errors import FAILED, OK, USAGE, Refused, Unagreed, UsageError, exit_code, sentence
 from app.events import ActivityChanged, AppEvent, Failed, Noted, Output, OutputBytes
+from app.reminders import reminders
 
 if TYPE_CHECKING:
     from app.controller import Controller
@@ -108,6 +109,8 @@ def _group_help(word: str) -> str:
 
 def _add(command: argparse.ArgumentParser, action: Action) -> None:
     for param in action.params:
+        if param.kind == "hidden":
+            continue
         dest = f"arg_{param.name}"
         if param.kind == "positional":
             command.add_argument(
@@ -147,6 +150,8 @@ def _dispatch(options: argparse.Namespace) -> int:
         return _panel(workspace, settings, demo, options.readonly)
     action = registry.by_id(options.action or "status")
     args = {param.name: getattr(options, f"arg_{param.name}", param.default) for param in action.params}
+    if AGREED in action.params:
+        args[AGREED.name] = options.yes
     return _perform(workspace, settings, action, args, options)
 
 
@@ -161,7 +166,10 @@ def _panel(workspace: Workspace, settings: Settings, demo: bool, readonly: bool)
     from app.tui.app import run_panel  # textual: about 250 ms
 
     before = last_home(workspace) if demo else None
-    code = run_panel(workspace, demo=demo, controller=_controller(workspace, settings, readonly))
+    controller = _controller(workspace, settings, readonly)
+    code = run_panel(workspace, demo=demo, controller=controller)
+    for line in reminders(controller.state):
+        print(line, file=sys.stderr)
     if not demo:
         return code
     entry = last_home(workspace)
@@ -192,11 +200,28 @@ async def _one(controller: Controller, action: Action, args: dict[str, Any], opt
     try:
         if action.confirm is not without_asking and not options.yes:
             await _ask(controller, action, args)
-        async for event in controller.stream(action.id, args):
-            _print(event, options.json)
+        try:
+            await _stream(controller, action, args, options)
+        except Unagreed as question:
+            _agree(question)
+            await _stream(controller, action, {**args, AGREED.name: True}, options)
     finally:
         await controller.close()
+        if action.writes:
+            for line in reminders(controller.state):
+                print(line, file=sys.stderr)
     return OK
+
+
+async def _stream(controller: Controller, action: Action, args: dict[str, Any], options: argparse.Namespace) -> None:
+    async for event in controller.stream(action.id, args):
+        _print(event, options.json)
+
+
+def _agree(question: Unagreed) -> None:
+    """Put a question to the person at the terminal; raises it again where there is nobody, or they do not agree."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()) or not _answered(question.title, question.lines):
+        raise question
 
 
 async def _ask(controller: Controller, action: Action, args: dict[str, Any]) -> None:
@@ -205,13 +230,18 @@ async def _ask(controller: Controller, action: Action, args: dict[str, Any]) -> 
     confirm = action.confirm(controller.state)
     if confirm is None or args.get("force") or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return
-    for line in confirm.lines:
-        print(f"  {_plain(line)}", file=sys.stderr)
-    sys.stderr.write(f"{confirm.title} [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    if not _answered(confirm.title, confirm.lines):
         raise Refused(f"{action.title}: not agreed, nothing was changed")
     args.update(confirm.args)
+
+
+def _answered(title: str, lines: Sequence[str]) -> bool:
+    """Whether the person at the terminal says yes."""
+    for line in lines:
+        print(f"  {_plain(line)}", file=sys.stderr)
+    sys.stderr.write(f"{title} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _print(event: AppEvent, as_json: bool) -> None:

@@ -6,12 +6,12 @@ It folds events into `state` and tells subscribers; services live in `app.superv
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from app.actions import registry
-from app.actions.base import Action, Args, Confirm, Context
-from app.errors import OK, Refused, UsageError, exit_code, sentence
+from app.actions.base import AGREED, Action, Args, Confirm, Context
+from app.errors import OK, Refused, Unagreed, UsageError, exit_code, sentence
 from app.events import ActivityEnded, AppEvent, Noted
 from app.reduce import reduce
 from app.settings import Settings
@@ -20,6 +20,7 @@ from app.supervisor import Supervisor
 from app.workspace import Workspace
 
 Subscriber = Callable[[AppState], None]
+Ask = Callable[[Confirm], Awaitable[bool]]
 
 
 class Controller:
@@ -99,15 +100,27 @@ class Controller:
         finally:
             self.emit(ActivityEnded(action_id))
 
-    async def perform(self, action_id: str, args: Args | None = None) -> int:
-        """Do an action from the panel: errors become notices. Returns the exit code the command would have had."""
+    async def perform(self, action_id: str, args: Args | None = None, *, ask: Ask | None = None) -> int:
+        """Do an action from the panel: errors become notices. Returns the exit code the command would have had.
+
+        `ask` puts a question to the person when the action costs or destroys something nobody has agreed to.
+        """
         try:
-            async for _event in self.stream(action_id, args):
-                pass
+            try:
+                await self._drained(action_id, args)
+            except Unagreed as question:
+                asked = Confirm(question.title, question.lines, question.yes, danger=question.danger)
+                if ask is None or not await ask(asked):
+                    raise
+                await self._drained(action_id, {**(args or {}), AGREED.name: True})
         except Exception as error:
             self.emit(Noted("error", sentence(error), self.clock()))
             return exit_code(error)
         return OK
+
+    async def _drained(self, action_id: str, args: Args | None) -> None:
+        async for _event in self.stream(action_id, args):
+            pass
 
     async def close(self) -> None:
         """Close the link and stop following. The pod and its run go on."""

@@ -40,6 +40,18 @@ class Refused(AppError):
     exit_code = REFUSED
 
 
+class Unagreed(Refused):
+    """It costs money or destroys something and nobody has agreed to it yet; nothing was changed.
+
+    `title` is the question, `lines` are the consequences, `yes` is the verb of agreeing. Doing it again with the
+    argument `agreed` is the answer.
+    """
+
+    def __init__(self, title: str, lines: tuple[str, ...], yes: str, *, danger: bool = False) -> None:
+        super().__init__(f"{title} Not agreed: {'; '.join(lines)}", "Agree with --yes.")
+        self.title, self.lines, self.yes, self.danger = title, lines, yes, danger
+
+
 class Unreachable(AppError):
     """The pod or its provider did not answer."""
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.state import Activity, CostView, LinkView, PodView, StreamView
+from app.state import Activity, CostView, LinkView, PodView, StreamView, WatchView
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,13 @@ class CostTicked:
     """Money as of now."""
 
     cost: CostView
+
+
+@dataclass(frozen=True, slots=True)
+class WatchReported:
+    """What the pod said of its own watchdog; None: no pod runs."""
+
+    watch: WatchView | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +175,7 @@ AppEvent = (
     | Pulled
     | RunsKnown
     | CostTicked
+    | WatchReported
     | StreamGrew
     | ActivityChanged
     | ActivityEnded

@@ -12,8 +12,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.arming import arm
 from app.errors import Refused, UsageError
 from app.events import JobReported
+from app.fleet import LOCAL
+from app.ready import make_ready, reach, secret_env, sources
 from app.runs import RunEntry
 from app.settle import CANCEL, LAUNCH
 from app.workspace import Workspace
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from remote.agent.client import Agent
     from remote.jobs import JobStatus, LaunchSpec
     from remote.pods.model import Pod
+    from remote.setup.model import Session
     from remote.sync.push import PushReport
 
 LAUNCH_TRIES = 5
@@ -33,23 +37,38 @@ PASSED_ON = ("MAXCAI_CACHE_DIR", "MAXCAI_ONLINE")
 """Variables of this machine that a run on the embedded pod may see."""
 
 
-async def start_run(supervisor: Supervisor, recipe: str) -> RunEntry:
-    """Start a new run of a recipe. Raises UsageError for an unknown recipe, Refused or Busy when a run is alive."""
+async def start_run(supervisor: Supervisor, recipe: str, *, agreed: bool = False) -> RunEntry:
+    """Start a new run of a recipe. Raises UsageError for an unknown recipe, Refused or Busy when a run is alive.
+
+    Where pods are rented one is made or started first, which raises Unagreed unless `agreed`.
+    """
     check_recipe(supervisor.workspace, recipe)
     async with supervisor.book.launching():
-        pod = await supervisor.start_pod(None)
-        agent = await supervisor.link.agent(pod.id)
-        await _refuse_if_alive(agent)
-        report = await push_code(supervisor, pod_id=pod.id)
         from remote.jobs import new_run_id
 
-        now = supervisor.clock()
-        entry = RunEntry(new_run_id(now), recipe, pod.id, report.tree_id, 1, now)
-        await _launch(supervisor, pod, entry)
+        pod = await supervisor.start_pod(None, agreed=agreed)
+        agent = await reach(supervisor, pod)
+        await _refuse_if_alive(agent)
+        run_id = new_run_id(supervisor.clock())
+        tree, session = await _prepared(supervisor, pod, run_id, recipe)
+        entry = RunEntry(run_id, recipe, pod.id, tree, 1, supervisor.clock())
+        await _launch(supervisor, pod, entry, session)
     return entry
 
 
-async def resume_run(supervisor: Supervisor, before: RunEntry) -> RunEntry:
+async def _prepared(supervisor: Supervisor, pod: Pod, run_id: str, recipe: str) -> tuple[str, Session | None]:
+    """Watchdog armed, code pushed, environment and model there: the tree's id and, on rented pods, the session.
+
+    The watchdog comes first: a set-up may take long, and nobody may be there at its end.
+    """
+    if pod.provider == LOCAL:
+        return (await push_code(supervisor, pod_id=pod.id)).tree_id, None
+    await arm(supervisor, pod, await supervisor.link.agent(pod.id), (run_id,))
+    report = await push_code(supervisor, pod_id=pod.id)
+    return report.tree_id, (await make_ready(supervisor, pod, report.tree_id, recipe)).session
+
+
+async def resume_run(supervisor: Supervisor, before: RunEntry, *, agreed: bool = False) -> RunEntry:
     """Go on with a run that is over without having finished, as its next attempt with the present code.
 
     Raises Refused when it is alive or has finished.
@@ -58,16 +77,16 @@ async def resume_run(supervisor: Supervisor, before: RunEntry) -> RunEntry:
 
     async with supervisor.book.launching():
         entry = supervisor.book.find(before.run_id) or before
-        pod = await supervisor.start_pod(entry.pod)
-        agent = await supervisor.link.agent(pod.id)
+        pod = await supervisor.start_pod(entry.pod, agreed=agreed)
+        agent = await reach(supervisor, pod)
         await _refuse_if_alive(agent)
         await supervisor.catch_up(entry)
         if run_view(supervisor.workspace, entry).state == "finished":
             raise Refused(f"run {entry.run_id} has finished", "Read it with `maxcai run report`, or start a new run.")
         attempt = await _next_attempt(agent, entry)
-        report = await push_code(supervisor, pod_id=pod.id)
-        entry = RunEntry(entry.run_id, entry.recipe, pod.id, report.tree_id, attempt, supervisor.clock())
-        await _launch(supervisor, pod, entry)
+        tree, session = await _prepared(supervisor, pod, entry.run_id, entry.recipe)
+        entry = RunEntry(entry.run_id, entry.recipe, pod.id, tree, attempt, supervisor.clock())
+        await _launch(supervisor, pod, entry, session)
     return entry
 
 
@@ -98,7 +117,7 @@ async def push_code(supervisor: Supervisor, force: bool = False, pod_id: str | N
     workspace = supervisor.workspace
     agent = await supervisor.link.agent(pod_id)
     with supervisor.activity("push", "pushing the code"):
-        found = await asyncio.to_thread(scan, workspace.sources(), workspace.state_dir)
+        found = await asyncio.to_thread(scan, sources(supervisor), workspace.state_dir)
         progress = supervisor.progress("push", "pushing")
         report = await push(agent, found, workspace.state_dir, force=force, progress=progress)
     sent = f"{report.sent_files} of {report.files} files sent" if report.sent_files else "nothing had changed"
@@ -139,9 +158,10 @@ def _is_pushed(workspace: Workspace, path: Path) -> bool:
 
 async def _refuse_if_alive(agent: Agent) -> None:
     from remote import jobs
+    from remote.activity import SETUP
 
     for job in await jobs.runs(agent):
-        if job.state.alive:
+        if job.state.alive and not job.run_id.startswith(SETUP):  # a set-up is waited for, not refused
             raise Refused(
                 f"run {job.run_id} is {job.state} on this pod",
                 "Follow it with `maxcai logs -f`, or end it with `maxcai run cancel`.",
@@ -155,7 +175,7 @@ async def _next_attempt(agent: Agent, entry: RunEntry) -> int:
     return (await jobs.status(agent, entry.run_id)).attempt + 1
 
 
-async def _launch(supervisor: Supervisor, pod: Pod, entry: RunEntry) -> None:
+async def _launch(supervisor: Supervisor, pod: Pod, entry: RunEntry, session: Session | None) -> None:
     """Journal, note in the book, launch. Asking again after a lost answer never starts a second process."""
     facts = {"run_id": entry.run_id, "attempt": entry.attempt, "pod": pod.id, "tree": entry.tree}
     with (
@@ -163,7 +183,7 @@ async def _launch(supervisor: Supervisor, pod: Pod, entry: RunEntry) -> None:
         supervisor.activity("run.start", f"launching run {entry.run_id} ({entry.recipe})"),
     ):
         supervisor.book.add(entry)
-        status = await _launch_surely(supervisor, pod, entry)
+        status = await _launch_surely(supervisor, pod, entry, session)
         found.update(state=str(status.state), pid=status.pid)
     supervisor.say("ok", f"run {entry.run_id} launched (recipe {entry.recipe}, attempt {entry.attempt}, pod {pod.id})")
     supervisor.watch(entry)
@@ -171,13 +191,13 @@ async def _launch(supervisor: Supervisor, pod: Pod, entry: RunEntry) -> None:
         supervisor.emit(JobReported(entry.run_id, str(status.state)))
 
 
-async def _launch_surely(supervisor: Supervisor, pod: Pod, entry: RunEntry) -> JobStatus:
+async def _launch_surely(supervisor: Supervisor, pod: Pod, entry: RunEntry, session: Session | None) -> JobStatus:
     from remote import jobs
 
     for left in reversed(range(LAUNCH_TRIES)):
         agent = await supervisor.link.agent(pod.id)
         try:
-            return (await jobs.launch(agent, _spec(agent, pod, entry))).status
+            return (await jobs.launch(agent, _spec(agent, pod, entry, session))).status
         except LaunchUnconfirmed:
             await supervisor.link.drop()
             if not left:
@@ -185,7 +205,7 @@ async def _launch_surely(supervisor: Supervisor, pod: Pod, entry: RunEntry) -> J
     raise AssertionError("the last try returns or raises")
 
 
-def _spec(agent: Agent, pod: Pod, entry: RunEntry) -> LaunchSpec:
+def _spec(agent: Agent, pod: Pod, entry: RunEntry, session: Session | None) -> LaunchSpec:
     from remote.jobs import LaunchSpec
 
     tree = agent.tree_dir(entry.tree)
@@ -193,10 +213,16 @@ def _spec(agent: Agent, pod: Pod, entry: RunEntry) -> LaunchSpec:
         "PYTHONPATH": tree,
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",  # the tree is immutable
-        **{name: os.environ[name] for name in PASSED_ON if os.environ.get(name)},
+        **(_of_this_machine() if session is None else session.launch_environment()),
     }
     if pod.price_per_hour is not None:
         env["MAXCAI_PRICE_PER_HOUR"] = str(pod.price_per_hour)
     run_dir = agent.run_dir(entry.run_id)
-    argv = (pod.python, "-m", "pipeline", "run", "--recipe", entry.recipe, "--run-dir", run_dir)
-    return LaunchSpec(entry.run_id, entry.attempt, argv, cwd_tree=entry.tree, env=env)
+    python = pod.python if session is None else session.interpreter
+    argv = (python, "-m", "pipeline", "run", "--recipe", entry.recipe, "--run-dir", run_dir)
+    secrets = {} if session is None else secret_env()
+    return LaunchSpec(entry.run_id, entry.attempt, argv, cwd_tree=entry.tree, env=env, secret_env=secrets)
+
+
+def _of_this_machine() -> dict[str, str]:
+    return {name: os.environ[name] for name in PASSED_ON if os.environ.get(name)}

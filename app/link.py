@@ -8,17 +8,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.events import AppEvent, LinkChanged
 from app.fleet import Fleet
 from app.state import LinkView
+from remote.errors import SshError
+from remote.pods.reducer import Probe
 
 if TYPE_CHECKING:
     from remote.agent.client import Agent
+    from remote.channels import SshConnection
     from remote.pods.model import Pod, PodSession
-    from remote.ssh import SshConnection
 
 
 class Link:
@@ -48,6 +51,7 @@ class Link:
         self._agent: Agent | None = None
         self._session: PodSession | None = None
         self._lost: asyncio.Task[None] | None = None
+        self.verified: bool | None = None  # whether the host key was proven by the pod's own log
 
     async def agent(self, pod_id: str | None = None) -> Agent:
         """The agent of the pod, over the connection that stands or a new one.
@@ -87,17 +91,37 @@ class Link:
         stack = AsyncExitStack()
         try:
             connection = await stack.enter_async_context(connect(pod, self._fleet.provider, self._state_dir))
-        except BaseException:
+        except BaseException as error:
             await stack.aclose()
+            self._failing(pod, error)
             self._emit(LinkChanged(LinkView()))
             raise
         self._stack, self._connection, self._session = stack, connection, pod.session
         self._lost = asyncio.create_task(connection.wait_lost(), name="link lost")
         self._lost.add_done_callback(lambda _task: self._emit(LinkChanged(LinkView())))
         self._agent = Agent(connection)
-        self._emit(LinkChanged(LinkView(state="up", verified=True)))
+        self.verified = connection.verified
+        self._emit(LinkChanged(LinkView(state="up", verified=connection.verified)))
+        self._fleet.probes[pod.id] = Probe(pod.session, pod.endpoint, connected_at=self._fleet.clock())
         await self._greet(self._agent, pod.id)
         return self._agent
+
+    def heard(self, gpus: int | None) -> None:
+        """The agent has answered, and counts so many GPUs."""
+        session = self._session
+        probe = self._fleet.probes.get(session.pod_id) if session is not None else None
+        if probe is not None and session is not None:
+            known = replace(probe, heard_at=self._fleet.clock(), gpus=gpus, failing_at=None, failure="")
+            self._fleet.probes[session.pod_id] = known
+
+    def _failing(self, pod: Pod, error: BaseException) -> None:
+        """Note since when the pod's present session cannot be reached, and why."""
+        if not isinstance(error, SshError):
+            return
+        before = self._fleet.probes.get(pod.id)
+        same = before is not None and before.session == pod.session and before.failing_at is not None
+        since = before.failing_at if before is not None and same else self._fleet.clock()
+        self._fleet.probes[pod.id] = Probe(pod.session, pod.endpoint, failing_at=since, failure=str(error))
 
     async def _close(self) -> None:
         stack, lost = self._stack, self._lost

@@ -27,6 +27,7 @@ from app.events import (
     RunLine,
     RunsKnown,
     StreamGrew,
+    WatchReported,
     Woke,
 )
 from app.fold import fold, settle
@@ -54,6 +55,8 @@ def _pods(state: AppState, event: PodsListed) -> AppState:
     after = replace(state, pods=event.pods, pod=pod, pods_at=event.at, run=_run_on(state.run, event.pods))
     if pod is not None and pod.status in OFF and after.link.state != "down":
         after = replace(after, link=LinkView())
+    if after.watch is not None and not any(p.id == after.watch.pod and p.status not in OFF for p in event.pods):
+        after = replace(after, watch=None)  # it ended with its pod session
     return after
 
 
@@ -148,6 +151,10 @@ def _cost(state: AppState, event: CostTicked) -> AppState:
     return state if state.cost == event.cost else replace(state, cost=event.cost)
 
 
+def _watch(state: AppState, event: WatchReported) -> AppState:
+    return state if state.watch == event.watch else replace(state, watch=event.watch)
+
+
 def _stream(state: AppState, event: StreamGrew) -> AppState:
     if state.streams.get(event.stream.name) == event.stream:
         return state
@@ -201,6 +208,7 @@ _HANDLERS: dict[type[Any], Callable[[AppState, Any], AppState]] = {
     Pulled: _pulled,
     RunsKnown: _runs,
     CostTicked: _cost,
+    WatchReported: _watch,
     StreamGrew: _stream,
     ActivityChanged: _activity,
     ActivityEnded: _activity_ended,

@@ -2,31 +2,90 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.errors import AppError
+from app.errors import AppError, Refused
 from remote.errors import RemoteError
 
 if TYPE_CHECKING:
     from app.supervisor import Supervisor
+    from remote.guard import Permit, Unpulled
     from remote.pods.model import Pod
+
+_BOOTING = ("CREATING", "PULLING", "BOOTING")
+"""States in which a pod session has never had an address, so that nothing can run on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """What would be lost. `alive` are clauses about living runs, `unpulled` files that are only there (None: unknown),
+    `clauses` all of it for a person."""
+
+    alive: tuple[str, ...]
+    unpulled: Unpulled
+    clauses: tuple[str, ...]
+
+
+async def look(supervisor: Supervisor, pod: Pod) -> Risk:
+    """Ask the pod. One that cannot be asked is at risk itself."""
+    from remote import jobs
+    from remote.activity import SETUP
+    from remote.sync.pull import unpulled
+
+    if pod.status in _BOOTING:
+        return Risk((), (), ())
+    alive: list[str] = []
+    files: list[str] = []
+    clauses: list[str] = []
+    try:
+        agent = await supervisor.link.agent(pod.id)
+        for job in await jobs.runs(agent):
+            if job.state.alive:
+                alive.append(f"run {job.run_id} is {job.state}")
+                clauses.append(alive[-1])
+            if job.run_id.startswith(SETUP):  # its log is nobody's result
+                continue
+            missing = await unpulled(agent, job.run_id, supervisor.workspace.run_dir(job.run_id))
+            files += [f"{job.run_id}/{path}" for path in missing]
+            if missing:
+                count = f"{len(missing)} file{'s' * (len(missing) > 1)}"
+                clauses.append(f"{count} of run {job.run_id} not home: {_some(missing)}")
+        return Risk(tuple(alive), tuple(files), tuple(clauses))
+    except (RemoteError, AppError) as error:
+        return Risk((), None, (f"it cannot be told what is at risk ({error})",))
+
+
+def _some(paths: list[str]) -> str:
+    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    return ", ".join(paths[:3]) + more
 
 
 async def at_risk(supervisor: Supervisor, pod: Pod) -> tuple[str, ...]:
-    """One clause per thing at risk, () when nothing is. A pod that cannot be asked is at risk itself."""
-    from remote import jobs
-    from remote.sync.pull import unpulled
+    """One clause per thing at risk, () when nothing is."""
+    return (await look(supervisor, pod)).clauses
 
-    try:
-        agent = await supervisor.link.agent(pod.id)
-        risks: list[str] = []
-        for job in await jobs.runs(agent):
-            if job.state.alive:
-                risks.append(f"run {job.run_id} is {job.state}")
-            missing = await unpulled(agent, job.run_id, supervisor.workspace.run_dir(job.run_id))
-            if missing:
-                count = f"{len(missing)} file{'s' * (len(missing) > 1)}"
-                risks.append(f"{count} of run {job.run_id} not home")
-        return tuple(risks)
-    except (RemoteError, AppError) as error:
-        return (f"it cannot be told what is at risk ({error})",)
+
+async def leave_to_stop(supervisor: Supervisor, pod: Pod, force: bool) -> Permit:
+    """Leave to stop a pod. Raises Refused, VolumelessStop or UnpulledArtifacts with the list of what is at risk."""
+    from remote.guard import loses_data, may_stop
+
+    risk = await look(supervisor, pod)
+    if force:
+        found = may_stop(pod, risk.unpulled, override=True)
+        for clause in risk.clauses:
+            supervisor.say("warn", f"overridden: {clause}")
+        return _overriding(found, risk)
+    if risk.clauses and not (loses_data(pod) and not risk.alive):
+        raise Refused(
+            f"pod {pod.id} is not stopped: " + "; ".join(risk.clauses),
+            "`maxcai pull RUN` and `maxcai run cancel RUN` make it safe; --force stops it all the same.",
+        )
+    return may_stop(pod, risk.unpulled)
+
+
+def _overriding(permit: Permit, risk: Risk) -> Permit:
+    """With the living runs among what was accepted to be lost: the journal keeps it."""
+    from dataclasses import replace
+
+    return replace(permit, overridden=(*permit.overridden, *risk.alive))

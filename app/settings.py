@@ -13,18 +13,19 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from app.errors import SettingsError
+from app.sections import SECTIONS, Budget, Guard, RunPod, Section, Setup
 
 FILE = "maxcai.toml"
 PREFIX = "MAXCAI_"
+NOT_SETTINGS = frozenset({"MAXCAI_RUNPOD_URL", "MAXCAI_RUN_DIR", "MAXCAI_RUN_ID"})
+"""Variables of the house that are no settings and look much like one."""
 
 
-class Settings(BaseModel):
-    """What a person may set. Every field has its one default here."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Settings(Section):
+    """What a person may set. Every field has its one default here or in `app.sections`."""
 
     provider: str = Field(default="local", min_length=1)  # where pods come from
     recipe: str = Field(default="demo", min_length=1)  # what `run start` runs when no recipe is named
@@ -33,6 +34,10 @@ class Settings(BaseModel):
     state_dir: str = Field(default=".maxcai", min_length=1)  # journal, ledger, spools, embedded pod; git-ignored
     runs_dir: str = Field(default="runs", min_length=1)  # pulled results
     keys: dict[str, str] = Field(default_factory=dict)  # action id -> key
+    runpod: RunPod = RunPod()  # what is rented
+    setup: Setup = Setup()  # how a rented pod is made ready
+    guard: Guard = Guard()  # when a rented pod is stopped
+    budget: Budget = Budget()  # what may be spent
 
 
 _CREDENTIAL_NAME = re.compile(r"(api[_-]?key|token|secret|password|passphrase|credential)", re.IGNORECASE)
@@ -48,8 +53,9 @@ def load(root: Path, environ: Mapping[str, str], flags: Mapping[str, Any] | None
     origin: dict[str, str] = {}
     for name, value in _read_toml(root / FILE).items():
         values[name], origin[name] = value, str(root / FILE)
-    for name, value in _read_environment(environ):
-        values[name], origin[name] = value, PREFIX + name.upper()
+    for path, value in _read_environment(environ):
+        _put(values, path, value)
+        origin[".".join(path)] = PREFIX + "_".join(path).upper()
     for name, value in (flags or {}).items():
         if value is not None:
             values[name], origin[name] = value, f"--{name.replace('_', '-')}"
@@ -83,11 +89,27 @@ def _refuse_credentials(path: Path, table: Mapping[str, Any], within: str) -> No
             )
 
 
-def _read_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _put(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    """Set a value, in its section where it has one; what the file says beside it stays."""
+    *sections, name = path
+    for section in sections:
+        inner = values.get(section)
+        values[section] = values = dict(inner) if isinstance(inner, Mapping) else {}
+    values[name] = value
+
+
+def _variables() -> dict[str, tuple[str, ...]]:
+    """Every setting by the name of its environment variable."""
+    plain = [(name,) for name in Settings.model_fields if name != "keys" and name not in SECTIONS]
+    within = [(section, name) for section, kind in SECTIONS.items() for name in kind.model_fields]
+    return {PREFIX + "_".join(path).upper(): path for path in (*plain, *within)}
+
+
+def _read_environment(environ: Mapping[str, str]) -> Iterator[tuple[tuple[str, ...], str]]:
     """Settings from variables. A variable that is nearly a setting is a typing error that could cost money."""
-    names = {PREFIX + name.upper(): name for name in Settings.model_fields if name != "keys"}
+    names = _variables()
     for variable, value in sorted(environ.items()):
-        if not variable.startswith(PREFIX) or not value:
+        if not variable.startswith(PREFIX) or not value or variable in NOT_SETTINGS:
             continue
         if variable in names:
             yield names[variable], value
@@ -99,10 +121,20 @@ def _read_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 def _explained(error: ValidationError, origin: Mapping[str, str], path: Path) -> SettingsError:
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    where = origin.get(str(first["loc"][0]), str(path)) if first["loc"] else str(path)
+    parts = [str(part) for part in first["loc"]]
+    key = ".".join(parts)
+    nearest = (origin[".".join(parts[:n])] for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in origin)
+    where = next(nearest, str(path))
     if first["type"] != "extra_forbidden":
-        return SettingsError(f"{where}: {key}: {first['msg'].lower()}, got {first['input']!r}", "Correct the value.")
-    near = difflib.get_close_matches(key, Settings.model_fields, n=1, cutoff=0.4)
-    known = ", ".join(Settings.model_fields)
-    return SettingsError(f"{where}: unknown key {key}", f"Did you mean {near[0]}?" if near else f"Known keys: {known}.")
+        said = first["msg"].removeprefix("Value error, ")
+        return SettingsError(f"{where}: {key}: {said[:1].lower()}{said[1:]}, got {first['input']!r}", "Correct it.")
+    fields = _fields_at(parts[:-1])
+    near = difflib.get_close_matches(parts[-1], fields, n=1, cutoff=0.4)
+    inside = "".join(f"{part}." for part in parts[:-1])
+    remedy = f"Did you mean {inside}{near[0]}?" if near else f"Known keys: {', '.join(fields)}."
+    return SettingsError(f"{where}: unknown key {key}", remedy)
+
+
+def _fields_at(path: list[str]) -> tuple[str, ...]:
+    kind: type[BaseModel] = SECTIONS.get(path[0], Settings) if path else Settings
+    return tuple(kind.model_fields)

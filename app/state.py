@@ -26,6 +26,32 @@ class PodView:
     host: str | None
     port: int | None
     started_at: float | None  # unix seconds
+    state: str | None = None  # derived from list, link and journal: READY, DEGRADED, RESUME_BLOCKED, UNKNOWN, …
+    detail: str | None = None  # why it is in that state, one sentence
+    offers: tuple[str, ...] = ()  # what can be done about it
+    ours: bool = True  # made or started from this workspace
+
+
+@dataclass(frozen=True, slots=True)
+class WatchView:
+    """The pod's own watchdog. `until`: when its soonest rule stops the pod; `at`: when this was read (unix seconds)."""
+
+    level: str  # green | amber | red
+    reason: str
+    pod: str
+    until: float | None = None
+    rule: str | None = None
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetView:
+    """One budget, USD. Level: ok | warn | stop | unknown."""
+
+    name: str  # run | day | total
+    limit: Decimal
+    spent: Decimal | None
+    level: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +132,12 @@ class CostView:
     session: Decimal | None = None
     total: Decimal | None = None
     estimated: bool = True  # shown with ≈ until reconciled with the provider's bill
+    burn: Decimal | None = None  # USD/hour of everything: pods, disks of stopped ones, network volumes
+    balance: Decimal | None = None
+    runway_s: float | None = None  # seconds until the money is gone
+    runway_why: str | None = None  # why that is not known
+    runway_endless: bool = False  # nothing is being spent
+    budgets: tuple[BudgetView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +182,7 @@ class AppState:
     run: RunView | None = None
     runs: tuple[str, ...] = ()  # run ids known to this workspace, newest first
     cost: CostView = CostView()
+    watch: WatchView | None = None  # the running pod's own watchdog, once it was asked
     streams: Mapping[str, StreamView] = field(default_factory=dict)
     activities: Mapping[str, Activity] = field(default_factory=dict)
     notices: tuple[Notice, ...] = ()  # newest last, bounded

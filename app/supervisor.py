@@ -10,7 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,11 +31,13 @@ from app.events import (
     RunsKnown,
     Woke,
 )
-from app.fleet import Fleet, view
+from app.fleet import Fleet, views
 from app.follow import Follower
 from app.history import ids, is_home, mark_home
+from app.keeper import Keeper
 from app.link import Link
 from app.reduce import ALIVE
+from app.rent import ensure
 from app.runs import RunBook, RunEntry
 from app.settings import Settings
 from app.settle import being_launched, settle_runs
@@ -46,6 +48,7 @@ from remote.pods.model import Pod, PodStatus
 
 if TYPE_CHECKING:
     from remote.agent.client import Agent
+    from remote.guard import Permit
 
 POLL_S, POLL_FAST_S, PING_S, COST_S, TICK_S = 12.0, 2.0, 15.0, 5.0, 1.0
 BACKOFF_S = (0.5, 30.0)
@@ -85,7 +88,7 @@ class Supervisor:
         self.clock = clock
         self._monotonic = monotonic
         self._random = random_unit
-        self.fleet = Fleet(settings.provider, workspace.state_dir, clock)
+        self.fleet = Fleet(settings.provider, workspace.state_dir, clock, transport=settings.runpod.transport)
         self.book = RunBook(workspace.state_dir)
         self.link = Link(self.fleet, workspace.state_dir, emit, self._greet)
         self.serving = False
@@ -93,6 +96,7 @@ class Supervisor:
         self._nudge = asyncio.Event()
         self._follower: tuple[RunEntry, asyncio.Task[None]] | None = None
         self._pulling = asyncio.Lock()
+        self._keeper = Keeper(self)
 
     # --- services ----------------------------------------------------------------------------------------------------
 
@@ -103,7 +107,7 @@ class Supervisor:
         services = (("pods", self._poll), ("link", self._ping), ("cost", self._cost), ("clock", self._tick))
         try:
             async with asyncio.TaskGroup() as group:
-                for name, step in services:
+                for name, step in (*services, *self._keeper.services()):
                     group.create_task(self._service(name, step), name=name)
                 self._resume_following()
         finally:
@@ -123,6 +127,19 @@ class Supervisor:
             await asyncio.gather(task, return_exceptions=True)
             self._follower = None
         await self.link.close()
+        await self.fleet.close()
+
+    @asynccontextmanager
+    async def _kept(self) -> AsyncIterator[None]:
+        """While somebody follows a run without the panel: guard, lease, pulls and bills all the same."""
+        services = () if self.serving else self._keeper.services()
+        tasks = [asyncio.create_task(self._service(name, step), name=name) for name, step in services]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _service(self, name: str, step: Callable[[], Awaitable[float]]) -> None:
         """Repeat a step, which returns the seconds until the next one; a failing one is tried again ever later."""
@@ -151,8 +168,14 @@ class Supervisor:
             return
 
     async def _poll(self) -> float:
-        pods = await self.fleet.list()
-        self._listed(pods)
+        try:
+            pods = await self.fleet.list()
+        except RemoteError:
+            self.fleet.review()  # what was known grows old
+            if self.fleet.pods:
+                self.emit(PodsListed(views(self.fleet), self.state().pods_at or self.clock()))
+            raise
+        self._listed()
         return POLL_FAST_S if any(pod.status in IN_TRANSITION for pod in pods) else POLL_S
 
     async def _ping(self) -> float:
@@ -163,7 +186,7 @@ class Supervisor:
         agent = await self.link.agent(state.pod.id)
         asked = self._monotonic()
         try:
-            await agent.hello()
+            self.link.heard(len((await agent.hello()).gpus))
         except RemoteError:
             await self.link.drop()
             raise
@@ -199,7 +222,8 @@ class Supervisor:
 
     async def look(self) -> None:
         """One look at the pods, without any service."""
-        self._listed(await self.fleet.list())
+        await self.fleet.list()
+        self._listed()
 
     async def pods(self) -> tuple[PodView, ...]:
         """Every pod as it is now."""
@@ -209,33 +233,38 @@ class Supervisor:
     async def pod(self, name: str | None) -> Pod:
         """The pod of this id or name, or the first one. Raises UsageError when there is none."""
         pod = await self.fleet.find(name)
-        self._listed(self.fleet.pods)
+        self._listed()
         return pod
 
-    async def start_pod(self, name: str | None) -> Pod:
-        """Start the pod unless it runs, and wait for its address."""
+    async def start_pod(self, name: str | None, *, agreed: bool = False) -> Pod:
+        """Start the pod unless it runs, and wait for its address. Where pods are rented, one is made if there is none.
+
+        Raises Unagreed before anything that costs money, unless `agreed`.
+        """
+        if self.fleet.rented:
+            return await ensure(self, name, agreed=agreed)
         pod = await self.pod(name)
         if pod.status is PodStatus.RUNNING and pod.endpoint is not None:
             return pod
         with self.activity("pod.start", f"starting pod {pod.id}"):
             pod = await self.fleet.start(pod.id)
-            self._listed(self.fleet.pods)
+            self._listed()
         return pod
 
-    async def stop_pod(self, pod: Pod) -> Pod:
+    async def stop_pod(self, pod: Pod, permit: Permit | None = None, because: str = "") -> Pod:
         """Stop the pod without asking; the guard is the caller's. The link is closed first."""
         with self.activity("pod.stop", f"stopping pod {pod.id}"):
             await self.link.close()
-            pod = await self.fleet.stop(pod)
-            self._listed(self.fleet.pods)
+            pod = await self.fleet.stop(pod, permit, because)
+            self._listed()
         return pod
 
-    def _listed(self, pods: tuple[Pod, ...]) -> None:
+    def _listed(self) -> None:
         if not self._looked:
             self._looked = True
             for path, what in damages(self.workspace.state_dir):
                 self.say("warn", f"{path}: {what}")
-        self.emit(PodsListed(tuple(view(pod) for pod in pods), self.clock()))
+        self.emit(PodsListed(views(self.fleet), self.clock()))
         self.emit(CostTicked(self.fleet.cost(self.clock())))
 
     # --- runs --------------------------------------------------------------------------------------------------------
@@ -254,7 +283,8 @@ class Supervisor:
         A link that breaks is made again; the pod being over ends it too.
         """
         task = self._follow(entry)
-        await asyncio.wait((task,))  # waiting, not awaiting: who leaves here must not end the following
+        async with self._kept():
+            await asyncio.wait((task,))  # waiting, not awaiting: who leaves here must not end the following
         if not task.cancelled():
             task.result()
         run = self.state().run
@@ -277,8 +307,8 @@ class Supervisor:
         except (RemoteError, AppError) as error:
             self.say("warn", f"only what is on this machine: {sentence(error)}")
 
-    async def pull(self, entry: RunEntry) -> Path:
-        """Bring a run's files home, each verified by its hash. Returns their folder."""
+    async def pull(self, entry: RunEntry, *, quiet: bool = False) -> Path:
+        """Bring a run's files home, each verified by its hash; `quiet` is silent about success. Returns the folder."""
         from remote import jobs
         from remote.sync.pull import pull, unpulled
 
@@ -294,7 +324,8 @@ class Supervisor:
             if not alive:
                 mark_home(self.workspace, entry)
                 self.emit(Pulled(entry.run_id))
-        self.say("ok", f"results of run {entry.run_id} are in {dest}" + (" so far" if alive else ", verified"))
+        if not quiet:
+            self.say("ok", f"results of run {entry.run_id} are in {dest}" + (" so far" if alive else ", verified"))
         return dest
 
     async def growth(self, entry: RunEntry) -> AsyncIterator[None]:

@@ -49,7 +49,8 @@ def pod_row(pod: PodView) -> tuple[str, ...]:
     gpu = "–" if pod.gpu is None else f"{pod.gpu_count or 1}× {pod.gpu}"
     price = "unknown" if pod.cost_per_hour is None else f"{pod.cost_per_hour:.2f}"
     ssh = "–" if pod.host is None else f"{pod.host}:{pod.port}"
-    return (pod.id, pod.name, pod.provider, pod.status, gpu, price, ssh)
+    note = pod.detail or ("" if pod.ours else "not of this workspace")
+    return (pod.id, pod.name, pod.provider, pod.status, gpu, price, ssh, harmless(note))
 
 
 def run_row(entry: RunEntry, view: RunView) -> tuple[str, ...]:
@@ -181,14 +182,27 @@ def run_data(view: RunView, entry: RunEntry) -> dict[str, Any]:
 
 
 def cost_text(cost: CostView) -> str:
-    mark = "≈" if cost.estimated else ""
     per_hour = "unknown $/h" if cost.per_hour is None else f"{money(cost.per_hour)}/h"
-    return f"cost {per_hour}, this session {mark}{money(cost.session, 4)}, in all {mark}{money(cost.total, 4)}"
+    return f"cost {per_hour}, this session {reckoned(cost.session, cost)}, in all {reckoned(cost.total, cost)}"
+
+
+def reckoned(usd: Decimal | None, cost: CostView) -> str:
+    """A sum, with ≈ while it is our own reckoning."""
+    return ("≈" if cost.estimated and usd is not None else "") + money(usd, 4)
+
+
+def pod_line(pod: PodView) -> str:
+    """One pod: provider's word, ours where it says more, and why."""
+    line = f"pod {pod.id} {pod.status}" + (f" since {moment(pod.started_at)}" if pod.host else "")
+    line += f" → {pod.state}" if pod.state not in (None, pod.status) else ""
+    line += f": {harmless(pod.detail)}" if pod.detail else ""
+    line += f" (you can: {', '.join(pod.offers)})" if pod.offers and pod.state not in ("STOPPED", None) else ""
+    return line + ("" if pod.ours else " (not of this workspace)")
 
 
 def status_text(project: str, pods: Sequence[PodView], run: RunView | None, cost: CostView) -> str:
     lines = [f"project {project}"]
-    lines += [f"pod {pod.id} {pod.status}" + (f" since {moment(pod.started_at)}" if pod.host else "") for pod in pods]
+    lines += [pod_line(pod) for pod in pods]
     if not pods:
         lines.append("no pod")
     if run is None:
@@ -205,7 +219,19 @@ def status_data(project: str, pods: Sequence[PodView], run: RunView | None, cost
 
     return {
         "project": project,
-        "pods": [{"id": p.id, "provider": p.provider, "status": p.status} for p in pods],
+        "pods": [
+            {
+                "id": p.id,
+                "name": p.name,
+                "provider": p.provider,
+                "status": p.status,
+                "state": p.state,
+                "detail": p.detail,
+                "offers": list(p.offers),
+                "ours": p.ours,
+            }
+            for p in pods
+        ],
         "run": None
         if run is None
         else {

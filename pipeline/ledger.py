@@ -165,8 +165,8 @@ class Rates:
 
     def forecast(self, step: str, planned: float | None = None, precision: str = "") -> Forecast | None:
         """Time of a step by what was measured: the same step of the same recipe, else the newest step of its kind at
-        its precision, else the share of the machine's limits that other kinds reached at that precision (which counts as
-        not measured). With `planned` (busy seconds by the machine's limits) it is scaled by the amount of work."""
+        its precision, else the share of the machine's limits that other kinds reached at that precision, which counts
+        as not measured. With `planned` (busy seconds by the machine's limits) it is scaled by the amount of work."""
         entries = self._read()
         same = entries.get(self._name(step))
         if same is not None and precision in ("", same.get("precision") or precision):

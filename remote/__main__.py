@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from remote import verbs
 from remote.errors import ConfigError, RemoteError
 from remote.pods import registry
 from remote.pods.provider import Provider
+
+PROVIDER = "MAXCAI_PROVIDER"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m remote", description="Pods and money, and commands over SSH.")
     parser.add_argument("--state-dir", type=Path, default=Path(".maxcai"), help="where keys, pins and ledger are kept")
-    parser.add_argument("--provider", default="local", help=f"one of: {', '.join(registry.names())}")
+    parser.add_argument(
+        "--provider",
+        default=os.environ.get(PROVIDER) or "local",
+        help=f"one of: {', '.join(registry.names())} (default: {PROVIDER}, else local)",
+    )
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("pods", help="list pods")

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 BUSY_PERCENT = 5.0
 """GPU use from which on a pod counts as busy."""
 
+SETUP = "setup-"
+"""What run ids of set-ups begin with (`remote.setup.run.JOB`, which costs more to import)."""
+
 CHECKPOINT_GRACE_S = 240.0
 """Seconds a run has to publish its checkpoint before it is ended."""
 
@@ -56,9 +59,14 @@ async def _missing(agent: Agent, runs: tuple[JobStatus, ...], runs_dir: Path) ->
     from remote.sync.pull import unpulled
 
     found: list[str] = []
-    for run in runs:
+    for run in _results(runs):
         found += [f"{run.run_id}/{path}" for path in await unpulled(agent, run.run_id, runs_dir / run.run_id)]
     return tuple(found)
+
+
+def _results(runs: tuple[JobStatus, ...]) -> tuple[JobStatus, ...]:
+    """Those whose files are somebody's results: a set-up's log is not."""
+    return tuple(run for run in runs if not run.run_id.startswith(SETUP))
 
 
 async def bring_home(agent: Agent, runs_dir: Path) -> Unpulled:
@@ -67,7 +75,7 @@ async def bring_home(agent: Agent, runs_dir: Path) -> Unpulled:
     from remote.sync.pull import pull
 
     runs = await jobs.runs(agent)
-    for run in runs:
+    for run in _results(runs):
         await pull(agent, run.run_id, runs_dir / run.run_id)
     return await _missing(agent, runs, runs_dir)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _CHANNELS = 8  # sshd allows 10 sessions on one connection
 _CHUNK = 1 << 20
 _WINDOW = 8 << 20  # bytes in flight of one channel: 80 ms of delay then still leave 100 MB/s
+_STDOUT_LIMIT = 256 << 20  # bytes of a whole answer: a pod that never stops talking must not fill our memory
 _STDERR_LIMIT = 1 << 20  # bytes of standard error that are kept of a running command
 
 
@@ -140,10 +141,16 @@ class SshProcess:
         return data
 
     async def rest(self) -> bytes:
-        """All of its standard output."""
-        parts = []
+        """All of its standard output. Raises SshError when that is more than any answer could be."""
+        parts, size = [], 0
         while data := await self.read():
             parts.append(data)
+            size += len(data)
+            if size > _STDOUT_LIMIT:
+                raise SshError(
+                    f"{_label(self._argv)} on pod {self._pod.id} answered more than {_STDOUT_LIMIT >> 20} MiB.",
+                    "Files are brought by pulling them.",
+                )
         return b"".join(parts)
 
     async def write(self, data: bytes) -> None:

@@ -59,8 +59,9 @@ async def enforce(
 ) -> tuple[Outcome, ...]:
     """Stop what is to be stopped, one after the other; a failure is told and keeps no other pod running.
 
-    Each pod is read again first: one that is over, unknown or in another session than the decision was about is left
-    alone. A pod that keeps nothing is not stopped while files of its runs are only there.
+    Each pod is read again first, and once more right before its stop: one that is over, unknown or in another session
+    than the decision was about is left alone. A pod that keeps nothing is not stopped while files of its runs are only
+    there.
     """
     one_by_one = [decision for decision in decisions if decision.act is Act.STOP]
     enforcer = _Enforcer(provider, state_dir, clock, checkpoint, pull, checkpoint_s, pull_s)
@@ -84,7 +85,11 @@ class _Enforcer:
             if why := _changed(pod, decision):
                 return Outcome(decision, False, (why,))
             await self._ask(pod, decision, remarks)
-            permit = _permit(pod, await self._bring(pod, decision, remarks))
+            missing = await self._bring(pod, decision, remarks)
+            pod = await self.provider.get(pod.id)  # both may have taken half an hour
+            if why := _changed(pod, decision):
+                return Outcome(decision, False, (*remarks, why))
+            permit = _permit(pod, missing)
             because = f"{decision.rule}: {decision.why}"
             await lifecycle.stop(self.provider, pod.id, self.state_dir, self.clock, permit=permit, because=because)
         except GuardError as error:

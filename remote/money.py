@@ -175,9 +175,9 @@ def runway(balance: Balance | None, spending: Burn, now: float, budget_left: Dec
     """
     if balance is not None and balance.balance is not None:
         told = balance.spend_per_hour
-        if told is None and spending.unknown:
-            return Runway(None, "balance", "; ".join(spending.unknown))
         rate = max(told or Decimal(0), spending.known)
+        if spending.unknown and balance.balance > 0 and (told is None or rate <= 0):
+            return Runway(None, "balance", "; ".join(spending.unknown))
         return _lasts(balance.balance, rate, "balance", now - balance.at)
     if budget_left is None:
         return Runway(None, "none", "the account's balance is not known and no budget is set")

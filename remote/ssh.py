@@ -66,10 +66,10 @@ async def connect(
         raise
     link = _link(pins)
     raw = await _handshake(pod, endpoint, key.private, link, (connect_timeout_s, keepalive_s))
-    if link.met is not None:
-        await store.put_met(_session(pod), link.met)
     connection = SshConnection(raw, pod, pins.verified)
     try:
+        if link.met is not None:
+            await store.put_met(_session(pod), link.met)
         yield connection
     finally:
         await connection.close()

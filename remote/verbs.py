@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from decimal import Decimal, InvalidOperation
 from enum import Enum
@@ -14,7 +15,7 @@ from typing import Any
 from remote import account, billing
 from remote.activity import agent_of, bring_home
 from remote.costs import Ledger
-from remote.errors import ConfigError, NotFound, RemoteError
+from remote.errors import ConfigError, NotFound, ProviderError, RemoteError
 from remote.guard import Rules, Unpulled, loses_data, may_stop, may_terminate
 from remote.guarding import once
 from remote.journal import Journal
@@ -23,6 +24,7 @@ from remote.pods import creating, lifecycle, resuming
 from remote.pods.model import Cloud, Pod, PodSpec, PodStatus
 from remote.pods.provider import Provider
 
+LOCAL = "local"
 Answer = tuple[Any, int]
 Verb = Callable[[argparse.Namespace, Provider], Awaitable[Answer]]
 
@@ -72,6 +74,7 @@ def add_parsers(commands: Any) -> None:
     """The verbs' options."""
     restart = commands.add_parser("restart", help="restart a running pod: its container disk is wiped")
     restart.add_argument("pod")
+    restart.add_argument("--lose-unpulled", action="store_true", help="although files may be lost")
     terminate = commands.add_parser("terminate", help="remove a pod for good")
     terminate.add_argument("pod")
     terminate.add_argument("--name", required=True, help="the pod's name, typed again")
@@ -135,6 +138,10 @@ async def stop(options: argparse.Namespace, provider: Provider) -> Answer:
 
 
 async def restart(options: argparse.Namespace, provider: Provider) -> Answer:
+    """A pod that keeps nothing is wiped by it as by a stop."""
+    pod = await provider.get(options.pod)
+    if loses_data(pod) and not pod.status.over and not options.lose_unpulled:
+        may_stop(pod, await _unpulled(options, provider, pod))
     pod = await lifecycle.restart(provider, options.pod, options.state_dir, time.time)
     return pod_json(pod, options.state_dir), 0
 
@@ -177,7 +184,8 @@ async def create(options: argparse.Namespace, provider: Provider) -> Answer:
         return {"per_hour": plain(found.per_hour), "notes": found.notes, "candidates": plain(choices)}, 0
     made = await creating.create(provider, found.spec, options.state_dir, time.time, word=options.word, choices=choices)
     pod = await lifecycle.await_address(provider, made.pod, time.time) if options.wait else made.pod
-    await lifecycle.look(provider, options.state_dir, time.time)
+    with suppress(ProviderError):  # it is rented and must be told of, whatever the next list says
+        await lifecycle.look(provider, options.state_dir, time.time)
     facts = {"adopted": made.adopted, "refused": list(made.refused), "notes": list(found.notes)}
     return {**pod_json(pod, options.state_dir), **facts}, 0
 
@@ -240,13 +248,15 @@ async def guard(options: argparse.Namespace, provider: Provider) -> Answer:
 
 
 async def find(options: argparse.Namespace, provider: Provider) -> None:
-    """Let a pod be named by its name as well as by its id."""
+    """Let a pod be named by its name as well as by its id. Raises ConfigError when it must be named and is not."""
     name = getattr(options, "pod", None)
     if name is None:
         return
     try:
         await provider.get(name)
     except NotFound:
+        if name == LOCAL:  # the default, which only the embedded pod answers to
+            raise ConfigError("Which pod is not said.", "Name it; see `python -m remote pods`.") from None
         named = [pod for pod in await provider.list() if pod.name == name]
         if len(named) != 1:
             raise

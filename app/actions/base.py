@@ -60,11 +60,15 @@ class Param:
 
     name: str  # key in Args
     help: str
-    kind: Literal["flag", "option", "positional"] = "flag"
+    kind: Literal["flag", "option", "positional", "hidden"] = "flag"
     short: str = ""  # "-f"
     metavar: str = ""
     default: Any = None
     type: Callable[[str], Any] = str
+
+
+AGREED = Param("agreed", "somebody has agreed to what it costs or destroys", kind="hidden", default=False)
+"""The answer to `app.errors.Unagreed`: given by --yes, by a person at the terminal, or by the panel's question."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,10 @@ async def _doctor(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
     from app.doctor import examine
 
     checks = examine(context.workspace, context.supervisor.settings)
+    if context.supervisor.fleet.rented:
+        from app.checkup import account
+
+        checks += await account(context.supervisor)
     lines = [
         f"{check.mark} {check.name}: {check.text}" + (f" → {check.remedy}" if check.remedy else "") for check in checks
     ]
@@ -37,20 +41,10 @@ async def _doctor(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
 
 
 async def _status(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
-    from app.history import last_word, run_view
-    from app.text import status_data, status_text
+    from app.status import data, gather, text
 
-    supervisor = context.supervisor
-    pods = await supervisor.pods()
-    entry = supervisor.book.find(None)
-    view = None
-    if entry is not None:
-        if any(p.id == entry.pod and p.status == "RUNNING" for p in pods):
-            await last_word(supervisor, entry)
-        view = run_view(context.workspace, entry)
-    cost = supervisor.fleet.cost(context.clock())
-    project = context.workspace.root.name
-    yield Output(status_text(project, pods, view, cost), status_data(project, pods, view, cost))
+    found = await gather(context.supervisor)
+    yield Output(text(found), data(found))
 
 
 async def _logs(context: Context, args: Args) -> AsyncIterator[AppEvent]:

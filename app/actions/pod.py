@@ -1,16 +1,20 @@
-"""List, start and stop pods. The stop guard lives in `app.risk`; money and journal in `app.fleet`."""
+"""List, start, stop, restart and remove pods. The stop guard lives in `app.risk`, renting in `app.actions.rent`."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
-from app.actions.base import Action, Args, Confirm, Context, Param, Reason, Scope
-from app.errors import Refused
+from app.actions.base import AGREED, Action, Args, Confirm, Context, Param, Reason, Scope
+from app.errors import Refused, Unagreed, UsageError
 from app.events import AppEvent, Output
 from app.reduce import ALIVE, OFF
 from app.state import AppState
 
-_POD = Param("pod", "pod id or name; default: the first one", kind="positional", metavar="POD")
+if TYPE_CHECKING:
+    from remote.pods.model import Pod
+
+POD = Param("pod", "pod id or name; default: the first one", kind="positional", metavar="POD")
 
 
 async def _list(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
@@ -32,31 +36,108 @@ async def _list(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
         }
         for v in views
     ]
-    yield Output(table(("ID", "NAME", "PROVIDER", "STATUS", "GPU", "$/H", "SSH"), rows), data)
+    yield Output(table(("ID", "NAME", "PROVIDER", "STATUS", "GPU", "$/H", "SSH", "NOTE"), rows), data)
 
 
 async def _start(context: Context, args: Args) -> AsyncIterator[AppEvent]:
+    from app import rent
+    from app.arming import arm
+    from app.ready import reach
+
     supervisor = context.supervisor
-    pod = await supervisor.start_pod(args["pod"])
+    if supervisor.fleet.rented and args["pod"] is None:
+        await supervisor.pod(None)  # `pod start` rents nothing: without a pod it says so
+    try:
+        if supervisor.fleet.rented and (args["wait"] or args["new"] or args["rescue"]):
+            pod = await _around(context, args)
+        else:
+            pod = await supervisor.start_pod(args["pod"], agreed=args["agreed"])
+    except rent.ResumeBlocked as error:
+        found = error.blocked
+        ways = [{"way": str(one.way), "text": one.text, "loses": one.loses or None} for one in found.choices]
+        data = {"id": found.pod.id, "status": "RESUME_BLOCKED", "attempts": found.attempts}
+        yield Output("RESUME_BLOCKED", {**data, "next_try": found.next_try, "choices": ways})
+        raise
+    if supervisor.fleet.rented:
+        await arm(supervisor, pod, await reach(supervisor, pod))
     supervisor.say("ok", f"pod {pod.id} is {pod.status}")
     yield Output(pod.id, {"id": pod.id, "status": str(pod.status)})
 
 
+async def _around(context: Context, args: Args) -> Pod:
+    """What the person chose for a start that may be blocked."""
+    from app import rent
+
+    supervisor = context.supervisor
+    pod = await supervisor.pod(args["pod"])
+    if args["new"] or args["rescue"]:
+        return await rent.instead(supervisor, pod, "new_pod" if args["new"] else "rescue", agreed=args["agreed"])
+    if pod.status.over:
+        await rent.agree_to_start(supervisor, pod, args["agreed"])
+    return await rent.keep_trying(supervisor, pod)
+
+
 async def _stop(context: Context, args: Args) -> AsyncIterator[AppEvent]:
-    from app.risk import at_risk
+    from app.risk import leave_to_stop
 
     supervisor = context.supervisor
     pod = await supervisor.pod(args["pod"])
     if not pod.status.over:
-        risks = () if args["force"] else await at_risk(supervisor, pod)
-        if risks:
-            raise Refused(
-                f"pod {pod.id} is not stopped: " + "; ".join(risks),
-                "`maxcai pull RUN` and `maxcai run cancel RUN` make it safe; --force stops it all the same.",
-            )
-        pod = await supervisor.stop_pod(pod)
+        permit = await leave_to_stop(supervisor, pod, args["force"])
+        pod = await supervisor.stop_pod(pod, permit)
     supervisor.say("ok", f"pod {pod.id} is {pod.status}")
     yield Output(pod.id, {"id": pod.id, "status": str(pod.status)})
+
+
+async def _restart(context: Context, args: Args) -> AsyncIterator[AppEvent]:
+    from app.arming import arm
+    from app.ready import reach
+    from app.risk import look
+
+    supervisor = context.supervisor
+    pod = await supervisor.pod(args["pod"])
+    if pod.status.over:
+        raise UsageError(f"pod {pod.name} is {pod.status}", "Start it: `maxcai pod start`.")
+    risk = () if args["force"] else (await look(supervisor, pod)).alive
+    if risk:
+        raise Refused(
+            f"pod {pod.name} is not restarted: " + "; ".join(risk),
+            "`maxcai run cancel RUN` ends it after a checkpoint; --force restarts all the same.",
+        )
+    if not args["agreed"] and supervisor.fleet.rented:
+        lines = ("its container disk is wiped, its port and host key change; the kept volume stays",)
+        raise Unagreed(f"Restart pod {pod.name}?", lines, "restart")
+    with supervisor.activity("pod.restart", f"restarting pod {pod.name}"):
+        await supervisor.link.close()
+        pod = await supervisor.fleet.restart(pod)
+    await supervisor.look()
+    if supervisor.fleet.rented:
+        await arm(supervisor, pod, await reach(supervisor, pod))
+    supervisor.say("ok", f"pod {pod.id} is {pod.status}, at a new address")
+    ssh = None if pod.endpoint is None else {"host": pod.endpoint.host, "port": pod.endpoint.port}
+    yield Output(pod.id, {"id": pod.id, "status": str(pod.status), "ssh": ssh, "started_at": pod.started_at})
+
+
+async def _terminate(context: Context, args: Args) -> AsyncIterator[AppEvent]:
+    from app.risk import look
+    from remote.guard import may_terminate
+
+    supervisor = context.supervisor
+    if args["name"] is None:
+        raise UsageError("no pod is named", "Type its whole name: `maxcai pod terminate NAME`; see `maxcai pod list`.")
+    pod = await supervisor.pod(args["name"])
+    missing = None if pod.status.over else (await look(supervisor, pod)).unpulled
+    permit = may_terminate(pod, missing, args["name"], override=args["force"])
+    lines = [f"pod {pod.name} is removed with everything on its disks; a network volume stays"]
+    lines += [f"lost: {path}" for path in permit.overridden]
+    if not args["agreed"]:
+        raise Unagreed(f"Remove pod {pod.name} for good?", tuple(lines), "remove", danger=True)
+    with supervisor.activity("pod.terminate", f"removing pod {pod.name}"):
+        await supervisor.link.close()
+        await supervisor.fleet.terminate(permit)
+    await supervisor.look()
+    supervisor.say("ok", f"pod {pod.name} is gone")
+    yield Output(pod.id, {"id": pod.id, "terminated": True, "overridden": list(permit.overridden)})
 
 
 def _can_start(state: AppState) -> Reason | None:
@@ -65,7 +146,8 @@ def _can_start(state: AppState) -> Reason | None:
     return None
 
 
-def _can_stop(state: AppState) -> Reason | None:
+def can_stop(state: AppState) -> Reason | None:
+    """Reason when no pod is known to run."""
     if state.pods_at is not None and (state.pod is None or state.pod.status in OFF):
         return Reason("no pod is running")
     return None
@@ -94,11 +176,29 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "pod.start", ("pod", "start"), "Start the pod", "start the pod and wait until it answers", "s", Scope.GLOBAL,
-        _start, enabled=_can_start, params=(_POD,), prints=True,
+        _start, enabled=_can_start, prints=True,
+        params=(
+            POD, Param("wait", "no free GPU on its machine: try again in 1, 2, 5, then every 10 minutes"),
+            Param("new", "rent a new pod of the same kind instead"),
+            Param("rescue", "rent a pod without a GPU on the same network volume, to pull from"), AGREED,
+        ),
     ),
     Action(
         "pod.stop", ("pod", "stop"), "Stop the pod", "stop the pod; refused while a run lives or results are not home",
-        "x", Scope.GLOBAL, _stop, enabled=_can_stop, confirm=_stop_confirm, prints=True,
-        params=(_POD, Param("force", "stop although something is at risk")),
+        "x", Scope.GLOBAL, _stop, enabled=can_stop, confirm=_stop_confirm, prints=True,
+        params=(POD, Param("force", "stop although something is at risk; it is journalled")),
+    ),
+    Action(
+        "pod.restart", ("pod", "restart"), "Restart the pod", "a new container: new port and host key, volume kept",
+        "", Scope.POD, _restart, enabled=can_stop, prints=True,
+        params=(POD, Param("force", "restart although a run is alive"), AGREED),
+    ),
+    Action(
+        "pod.terminate", ("pod", "terminate"), "Remove a pod for good", "refused while its results are not home", "",
+        Scope.POD, _terminate, prints=True,
+        params=(
+            Param("name", "the pod's whole name, typed", kind="positional", metavar="NAME"),
+            Param("force", "although files are lost; it is journalled"), AGREED,
+        ),
     ),
 )  # fmt: skip

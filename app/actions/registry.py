@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import replace
 
-from app.actions import info, pod, run, sync, view
+from app.actions import info, meters, pod, rent, run, sync, view
 from app.actions.base import Action, Scope
 from app.errors import SettingsError, UsageError
 from app.state import AppState
@@ -14,6 +14,8 @@ from app.state import AppState
 ACTIONS: tuple[Action, ...] = (
     *info.ACTIONS,
     *pod.ACTIONS,
+    *rent.ACTIONS,
+    *meters.ACTIONS,
     *sync.ACTIONS,
     *run.ACTIONS,
     *view.ACTIONS,

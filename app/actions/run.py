@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from app.actions.base import Action, Args, Confirm, Context, Param, Reason, Scope
+from app.actions.base import AGREED, Action, Args, Confirm, Context, Param, Reason, Scope
 from app.actions.sync import pod_is_up
 from app.errors import AppError, UsageError
 from app.events import AppEvent, Output
@@ -27,7 +27,7 @@ async def _start(context: Context, args: Args) -> AsyncIterator[AppEvent]:
     from app.launch import start_run
 
     supervisor = context.supervisor
-    entry = await start_run(supervisor, args["recipe"] or supervisor.settings.recipe)
+    entry = await start_run(supervisor, args["recipe"] or supervisor.settings.recipe, agreed=args["agreed"])
     yield _launched(entry)
     if args["follow"]:
         await _to_the_end(context, entry)
@@ -36,7 +36,7 @@ async def _start(context: Context, args: Args) -> AsyncIterator[AppEvent]:
 async def _resume(context: Context, args: Args) -> AsyncIterator[AppEvent]:
     from app.launch import resume_run
 
-    entry = await resume_run(context.supervisor, _entry(context, args))
+    entry = await resume_run(context.supervisor, _entry(context, args), agreed=args["agreed"])
     yield _launched(entry)
     if args["follow"]:
         await _to_the_end(context, entry)
@@ -137,7 +137,9 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "run.start", ("run", "start"), "Start a run", "start the pod if need be, push, launch exactly once", "r",
         Scope.GLOBAL, _start, enabled=_can_start, prints=True,
-        params=(Param("recipe", "recipe name or file; default: the settings' one", "option", "-r", "NAME"), _FOLLOW),
+        params=(
+            Param("recipe", "recipe name or file; default: the settings' one", "option", "-r", "NAME"), _FOLLOW, AGREED,
+        ),
     ),
     Action(
         "run.list", ("run", "list"), "List runs", "every run of this workspace", "", Scope.RUN, _list,
@@ -158,7 +160,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "run.resume", ("run", "resume"), "Resume a run", "go on where a stopped or lost run ended", "c", Scope.GLOBAL,
-        _resume, enabled=_can_resume, params=(_RUN, _FOLLOW), prints=True,
+        _resume, enabled=_can_resume, params=(_RUN, _FOLLOW, AGREED), prints=True,
     ),
     Action(
         "run.report", ("run", "report"), "Report", "the run's report in Markdown", "v", Scope.GLOBAL, _report,

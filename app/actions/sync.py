@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from app.actions.base import Action, Args, Context, Param, Reason, Scope
 from app.errors import UsageError
 from app.events import AppEvent, Output
 from app.reduce import OFF
+from app.runs import RunEntry
 from app.state import AppState
+from app.text import harmless
 
 
 async def _push(context: Context, args: Args) -> AsyncIterator[AppEvent]:
     from app.launch import push_code
 
+    if args["dry_run"]:
+        yield await _push_plan(context)
+        return
     report = await push_code(context.supervisor, force=args["force"])
     data = {
         "tree_id": report.tree_id,
@@ -31,8 +37,49 @@ async def _pull(context: Context, args: Args) -> AsyncIterator[AppEvent]:
     entry = supervisor.book.find(args["run"])
     if entry is None:
         raise UsageError("there is no run to pull", "Start one: `maxcai run start`.")
+    if args["dry_run"]:
+        yield await _pull_plan(context, entry)
+        return
     dest = await supervisor.pull(entry)
     yield Output(str(dest), {"run_id": entry.run_id, "path": str(dest)})
+
+
+async def _push_plan(context: Context) -> Output:
+    """What a push would send, by the last push; the pod is not asked. Raises SecretFound and UnsafePush as it would."""
+    from app.ready import sources
+    from remote.sync.push import check, plan
+    from remote.sync.scan import scan
+
+    supervisor = context.supervisor
+    state_dir = context.workspace.state_dir
+    found = await asyncio.to_thread(scan, sources(supervisor), state_dir)
+    planned = plan(found, state_dir)
+    check(found, planned)
+    changes = [("+", planned.added), ("~", planned.changed), ("-", planned.deleted)]
+    lines = [f"{sign} {path}" for sign, paths in changes for path in paths]
+    lines.append(f"tree {planned.tree_id[:12]}: {len(found.entries)} files, {len(lines)} of them differ")
+    data = {
+        "tree_id": planned.tree_id, "files": len(found.entries), "bytes": found.bytes, "same": planned.same,
+        "added": list(planned.added), "changed": list(planned.changed), "deleted": list(planned.deleted),
+        "left_out": [{"path": one.path, "why": one.reason} for one in found.left_out],
+    }  # fmt: skip
+    return Output("\n".join(lines), data)
+
+
+async def _pull_plan(context: Context, entry: RunEntry) -> Output:
+    """What a pull would bring, in its order."""
+    from remote.sync.pull import preview
+
+    supervisor = context.supervisor
+    agent = await supervisor.link.agent(entry.pod)
+    found = await preview(agent, entry.run_id, context.workspace.run_dir(entry.run_id))
+    due = [one for one in found.files if one.state != "home"]
+    lines = [f"{one.state:<8} {one.size:>12} {harmless(one.path)}" for one in due]
+    lines.append(f"{len(due)} of {len(found.files)} files to bring, {found.bytes} bytes at most")
+    lines += [f"never written here: {ascii(path)[:200]}" for path in found.refused]
+    files = [{"path": one.path, "size": one.size, "state": one.state} for one in found.files]
+    data = {"run_id": entry.run_id, "bytes": found.bytes, "files": files, "refused": list(found.refused)}
+    return Output("\n".join(lines), data)
 
 
 def pod_is_up(state: AppState) -> Reason | None:
@@ -46,11 +93,17 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "push", ("push",), "Push code", "send what changed of the code tree; running jobs keep theirs", "P",
         Scope.GLOBAL, _push, enabled=pod_is_up, prints=True,
-        params=(Param("force", "send a tree that is empty or lost most of its files"),),
+        params=(
+            Param("force", "send a tree that lost most of its files"),
+            Param("dry_run", "only say what differs from the last push"),
+        ),
     ),
     Action(
         "pull", ("pull",), "Pull results", "bring a run's files home and verify each by its hash", "p", Scope.GLOBAL,
         _pull, enabled=pod_is_up, prints=True,
-        params=(Param("run", "run id or its beginning; default: the newest", kind="positional", metavar="RUN"),),
+        params=(
+            Param("run", "run id or its beginning; default: the newest", kind="positional", metavar="RUN"),
+            Param("dry_run", "only say what would be brought"),
+        ),
     ),
 )  # fmt: skip

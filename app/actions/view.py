@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from app.actions.base import Action, Reason, Scope, in_the_panel
 from app.state import AppState
 
 
 def _a_stream(state: AppState) -> Reason | None:
     return None if state.streams else Reason("no log here yet", "start a run with r")
+
+
+def _may_save(state: AppState) -> Reason | None:
+    return Reason("read-only: started with --readonly") if state.readonly else _a_stream(state)
 
 
 def _act(action_id: str, keys: str, title: str, help_text: str, scope: Scope = Scope.GLOBAL) -> Action:
@@ -17,7 +23,13 @@ def _act(action_id: str, keys: str, title: str, help_text: str, scope: Scope = S
 
 ACTIONS: tuple[Action, ...] = (
     _act("view.overview", "1", "Overview", "is it alive, how far, how much, what needs me"),
+    _act("view.run", "2", "Run", "stages, steps, gates, rates, curves, samples to read, configuration"),
     _act("view.logs", "3", "Logs", "the followed logs at full height"),
+    _act("view.gpu", "4", "GPUs and host", "every card with its history, processes, the pod's machine"),
+    _act("view.board", "5", "Board", "tasks by lane, and their files"),
+    _act("view.reviews", "6", "Reviews", "requests, who has answered how, and what they wrote"),
+    _act("view.zoom", "plus", "Zoom", "the focused pane alone, at full size"),
+    _act("view.unzoom", "underscore", "Zoom out", "all panes again"),
     _act("view.help", "?", "Help", "every key and command, searchable"),
     _act("view.palette", "colon,ctrl+p", "Command palette", "find an action by name"),
     _act("view.journal", "@", "Command log", "what was sent outside, when and with what answer"),
@@ -27,7 +39,17 @@ ACTIONS: tuple[Action, ...] = (
     _act("view.find_previous", "N", "Previous match", "the next match above", Scope.LOGS),
     _act("view.follow", "F", "Follow", "follow the end of the log, or stop following", Scope.LOGS),
     _act("view.bottom", "G,end", "Bottom", "to the end of the log; follow again", Scope.LOGS),
-    _act("view.wrap", "w", "Wrap", "wrap long lines", Scope.LOGS),
+    _act("view.wrap", "w", "Wrap", "wrap long lines, or show them from their beginning", Scope.LOGS),
+    _act("view.stamps", "t", "Times", "when each line came here; blank if it was here before", Scope.LOGS),
+    _act("view.mark", "m", "Mark", "put a mark after the last line", Scope.LOGS),
+    _act("view.copy", "y", "Copy line", "copy the selection, or the line under the cursor", Scope.LOGS),
+    _act("view.copy_screen", "Y", "Copy screen", "copy the lines on the screen", Scope.LOGS),
+    replace(
+        _act("view.save", "ctrl+s", "Save lines", "write the lines the filter shows to a file here", Scope.LOGS),
+        enabled=_may_save,
+    ),
+    _act("view.detail", "enter", "Line in full", "the line under the cursor, wrapped, JSON indented", Scope.LOGS),
+    _act("view.clear", "escape", "Clear", "end the filter, then the find, then the selection", Scope.LOGS),
     _act("view.previous_stream", "left_square_bracket", "Previous log", "the log before this one", Scope.LOGS),
     _act("view.next_stream", "right_square_bracket", "Next log", "the log after this one", Scope.LOGS),
     _act("view.quit", "q", "Quit", "leave the panel; the run and the pod go on"),

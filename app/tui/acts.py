@@ -8,13 +8,18 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from textual.widgets import ContentSwitcher
+from textual.widget import Widget
 
-from app.actions.base import Action, Confirm
+from app.actions.base import Action, Confirm, Scope
 from app.errors import OK, exit_code, sentence
 from app.events import Output
+from app.tui.log_acts import LOG_ACTS
 from app.tui.prompt import Prompt
+from app.tui.switch import VIEWS, View
 from app.tui.widgets.cost_meter import per_hour
+from app.tui.widgets.log_view import LogView
+from app.tui.widgets.panel import Panel
+from app.tui.widgets.rows import Rows
 
 if TYPE_CHECKING:
     from app.tui.app import PanelApp
@@ -27,16 +32,83 @@ def show_view(name: str) -> Callable[[PanelApp], None]:
     """An act that switches to a view."""
 
     def switch(app: PanelApp) -> None:
-        app.screen_stack[0].query_one("#views", ContentSwitcher).current = name
-        app.log_view.focus()
-        app.call_after_refresh(app.repaint)
+        unzoom(app)
+        app.wanted = name
+        spec = next(view for view in VIEWS if view.name == name)
+        if any(child.id == spec.id and child.is_mounted for child in app.views.children):
+            app.views.current = spec.id
+            app.call_after_refresh(settle, app)
+        elif all(child.id != spec.id for child in app.views.children):
+            app.go(first_look(app, spec))
 
     return switch
 
 
+async def first_look(app: PanelApp, spec: View) -> None:
+    """Make a view and show it, unless somebody has asked for another one meanwhile."""
+    widget = spec.make()
+    widget.display = False
+    await app.views.mount(widget)
+    if app.wanted == spec.name:
+        app.views.current = spec.id
+        app.call_after_refresh(settle, app)
+
+
+def settle(app: PanelApp) -> None:
+    """Give the focus to the view on screen, and paint it."""
+    start: Widget = getattr(app.current, "start", None) or app.log_view
+    start.focus()
+    app.repaint()
+
+
+def heard(action: Action, view: str) -> bool:
+    """Whether an action's key means something in a view. The palette and the help offer it everywhere."""
+    if action.scope is Scope.LOGS:
+        return view in ("overview", "logs") or (action.id == "view.find" and view in ("board", "reviews"))
+    if action.scope in (Scope.BOARD, Scope.REVIEWS):
+        return view == action.scope.value
+    return True
+
+
+def where_heard(app: PanelApp, action_id: str, handler: Callable[[PanelApp], None]) -> None:
+    """Do a view act; one of the logs that was chosen in the palette goes to the Logs view first."""
+    action = next(action for action in app.controller.actions() if action.id == action_id)
+    if heard(action, app.view):
+        handler(app)
+    elif action.scope is Scope.LOGS:
+        show_view("logs")(app)
+        app.go(afterwards(app, "logs", handler))
+
+
+async def afterwards(app: PanelApp, view: str, handler: Callable[[PanelApp], None]) -> None:
+    """Do it once a view is on the screen; nothing if another one was asked for meanwhile."""
+    while app.view != view and app.wanted == view:
+        await asyncio.sleep(0.02)
+    if app.view == view:
+        handler(app)
+
+
+def zoom(app: PanelApp) -> None:
+    """The focused pane alone."""
+    focused = app.screen_stack[0].focused
+    if focused is None or not isinstance(focused, Rows | LogView | Panel):
+        app.say("no pane has the focus: tab goes from pane to pane", "warning")
+    else:
+        app.screen_stack[0].maximize(focused)
+
+
+def unzoom(app: PanelApp) -> None:
+    """All panes again."""
+    app.screen_stack[0].minimize()
+
+
 def find(app: PanelApp) -> None:
-    """Ask for text to find."""
-    app.screen_stack[0].query_one(Prompt).ask(app.log_view, only=False)
+    """Ask for text to find; on the board and among the reviews, for text that narrows the list."""
+    narrow = getattr(app.current, "narrow", None)
+    if narrow is not None:
+        narrow()
+    else:
+        app.screen_stack[0].query_one(Prompt).ask(app.log_view, only=False)
 
 
 def filter_lines(app: PanelApp) -> None:
@@ -80,6 +152,19 @@ def stream(direction: int) -> Callable[[PanelApp], None]:
     return pick
 
 
+async def show_commands(app: PanelApp) -> None:
+    """Open the command log."""
+    from app.tui.command_log import command_log
+    from app.tui.modals.help import Reader
+
+    try:
+        said = await asyncio.to_thread(command_log, app.controller.workspace.state_dir)
+    except Exception as error:
+        app.say(sentence(error), "error")
+        return
+    app.push_screen(Reader("Command log", said))
+
+
 def show_help(app: PanelApp) -> None:
     """Open the help."""
     from app.tui.modals.help import Help  # 40 ms of widgets nobody needs for the first frame
@@ -88,9 +173,11 @@ def show_help(app: PanelApp) -> None:
 
 
 VIEW_ACTS: Mapping[str, Callable[[PanelApp], None]] = {
-    "view.overview": show_view("overview"),
-    "view.logs": show_view("logs"),
+    **{f"view.{view.name}": show_view(view.name) for view in VIEWS},
+    "view.zoom": zoom,
+    "view.unzoom": unzoom,
     "view.help": show_help,
+    "view.journal": lambda app: app.go(show_commands(app)),
     "view.palette": lambda app: app.action_command_palette(),
     "view.find": find,
     "view.filter": filter_lines,
@@ -101,6 +188,7 @@ VIEW_ACTS: Mapping[str, Callable[[PanelApp], None]] = {
     "view.previous_stream": stream(-1),
     "view.next_stream": stream(1),
     "view.quit": lambda app: app.go(leave(app)),
+    **LOG_ACTS,
 }
 """What the panel does itself. A view act that is not here has no key in this panel."""
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import events
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Static
 
 from app.actions.base import Action
@@ -27,8 +28,8 @@ from app.tui.lines import clean
 from app.tui.palette import ActionProvider
 from app.tui.picture import Picture
 from app.tui.prompt import Prompt
+from app.tui.switch import VIEWS, Shows
 from app.tui.theme import ASCII, DARK, LIGHT, UNICODE, wants_ascii
-from app.tui.views.logs import LogsView
 from app.tui.views.overview import Overview
 from app.tui.widgets.chosen import Chosen, Outdated
 from app.tui.widgets.compact import compact_line
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
     from app.controller import Controller
     from app.workspace import Workspace
 
+HIGH = 42
+"""Rows from which the overview shows everything."""
+
 TWICE_S = 2.0
 """Seconds in which a second ctrl+c quits."""
 
@@ -49,7 +53,11 @@ class PanelApp(App[int]):
     """Draws a controller's state and asks it for actions."""
 
     TITLE = "maxcai"
-    CSS_PATH: ClassVar = ["panel.tcss", "views/overview.tcss", "views/logs.tcss", "modals/modals.tcss"]
+    CSS_PATH: ClassVar = [
+        "panel.tcss",
+        *(f"views/{view.name}.tcss" for view in VIEWS),
+        "modals/modals.tcss",
+    ]
     COMMANDS = App.COMMANDS | {ActionProvider}
     ENABLE_COMMAND_PALETTE = True
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (110, "-mid"), (140, "-wide")]  # noqa: RUF012
@@ -71,6 +79,7 @@ class PanelApp(App[int]):
         self.bridge = Bridge(controller, clock, ASCII if ascii_only else UNICODE)
         self._interrupted = float("-inf")
         self._under_way: set[str] = set()
+        self.wanted = "overview"  # the view that was asked for last; it may still be in the making
         self._header: Header | None = None  # from the first frame on
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
@@ -84,9 +93,8 @@ class PanelApp(App[int]):
         yield Static(id="compact", markup=False)
         with Vertical(id="house"):
             yield Header()
-            with ContentSwitcher(initial="overview", id="views"):
-                yield Overview(id="overview")
-                yield LogsView(id="logs")
+            with ContentSwitcher(initial="overview-view", id="views"):
+                yield Overview(id="overview-view")
             yield Notices(id="notices")
             yield Prompt()
             yield KeyBar()
@@ -107,14 +115,36 @@ class PanelApp(App[int]):
         await self.controller.close()
 
     @property
+    def views(self) -> ContentSwitcher:
+        """What holds the views; one is made when it is first shown."""
+        return self.screen_stack[0].query_one("#views", ContentSwitcher)
+
+    @property
     def view(self) -> str:
-        """`overview` or `logs`."""
-        return self.screen_stack[0].query_one("#views", ContentSwitcher).current or "overview"
+        """Name of the view on screen, as in `app.tui.switch`."""
+        return (self.views.current or "overview-view").removesuffix("-view")
+
+    @property
+    def current(self) -> Widget:
+        """The view on screen."""
+        return self.views.get_child_by_id(f"{self.view}-view")
+
+    @property
+    def has_log(self) -> bool:
+        """Whether the view on screen shows a log."""
+        return self.view in ("overview", "logs")
 
     @property
     def log_view(self) -> LogView:
-        """The log of the view on screen."""
-        return self.screen_stack[0].query_one(f"#{self.view}").query_one(LogView)
+        """The log of the view on screen. Only while `has_log`."""
+        return self.current.query_one(LogView)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A key of the logs is heard where there is a log, a key of the board on the board; `/` narrows lists."""
+        if action != "act" or not parameters or len(self.screen_stack) != 1:
+            return super().check_action(action, parameters)
+        found = next((one for one in self.controller.actions() if one.id == parameters[0]), None)
+        return found is None or acts.heard(found, self.view)
 
     def offered(self) -> list[Action]:
         """Actions this panel can do: all but view acts it does not have."""
@@ -123,7 +153,7 @@ class PanelApp(App[int]):
     def tick(self) -> None:
         """Ten times a second; paints only when something changed."""
         if self._header is not None and self._header.is_attached:  # not before the first frame nor after the last
-            self.bridge.tick(self.paint, focused=self.app_focus)
+            self.bridge.tick(self.paint, focused=self.app_focus, view=self.view)
 
     def repaint(self) -> None:
         """Paint as soon as possible although no state has changed."""
@@ -138,13 +168,13 @@ class PanelApp(App[int]):
             base.query_one("#compact", Static).update(compact_line(picture, size.width, size.height), layout=False)
             return
         base.query_one(Header).show(picture, self.view)
-        view = base.query_one(f"#{self.view}")
-        if isinstance(view, Overview | LogsView):
-            view.show(picture, self.bridge.logs)
+        cast(Shows, self.current).show(picture, self.bridge.logs)
         base.query_one(Notices).show(picture)
-        base.query_one(KeyBar).show(self.offered(), self.controller.reason)
+        keys = [action for action in self.offered() if acts.heard(action, self.view)]
+        base.query_one(KeyBar).show(keys, self.controller.reason)
 
-    def on_resize(self, _event: events.Resize) -> None:
+    def on_resize(self, event: events.Resize) -> None:
+        self.screen_stack[0].set_class(event.size.height >= HIGH, "-high")  # beside -tall, which stays
         self.call_after_refresh(self.repaint)
 
     def action_act(self, action_id: str) -> None:
@@ -165,7 +195,7 @@ class PanelApp(App[int]):
             return
         handler = acts.VIEW_ACTS.get(action_id)
         if handler is not None:
-            handler(self)
+            acts.where_heard(self, action_id, handler)
         elif action_id in self._under_way:
             self.say(f"{action_id} is already under way", "warning")
         else:
@@ -187,7 +217,7 @@ class PanelApp(App[int]):
         self._under_way.add(action_id)
         try:
             if action.writes:
-                code = await self.controller.perform(action_id, given)
+                code = await self.controller.perform(action_id, given, ask=lambda asked: acts.agreed(self, asked))
             else:
                 code = await acts.read_out(self, action, given)
         finally:

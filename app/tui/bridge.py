@@ -6,10 +6,13 @@ Without a change there is one look a second, for clocks and ages; widgets then r
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from app.state import AppState
+from app.tui.boards import Boards
+from app.tui.home import Home
 from app.tui.logs import Logs
+from app.tui.meters import Meters
 from app.tui.picture import Picture
 from app.tui.series import Series
 from app.tui.theme import Glyphs
@@ -35,6 +38,10 @@ class Bridge:
         self.glyphs = glyphs
         self.logs = Logs()
         self.series = Series()
+        workspace: Any = getattr(source, "workspace", None)  # a source made for a test has neither of these
+        self.boards = Boards(getattr(workspace, "root", None))
+        self.home = Home(getattr(workspace, "runs_dir", None))
+        self.meters = Meters(getattr(source, "supervisor", None), clock)
         self._dirty = True
         self._second = -1
         self._painted = 0.0
@@ -42,29 +49,41 @@ class Bridge:
 
     def picture(self) -> Picture:
         """The present picture."""
-        return Picture(self.source.state, self.clock(), self.glyphs, self.series)
+        return self._picture(self.source.state, self.clock())
+
+    def _picture(self, state: AppState, now: float) -> Picture:
+        return Picture(state, now, self.glyphs, self.series, self.boards, self.home, self.meters)
 
     def touch(self) -> None:
         """Something that is not in the state has changed; paint at the next tick."""
         self._dirty = True
 
-    def tick(self, paint: Callable[[Picture], None], focused: bool = True) -> bool:
-        """Paint if anything changed since the last paint or the second turned; True if it painted."""
+    def tick(self, paint: Callable[[Picture], None], focused: bool = True, view: str = "overview") -> bool:
+        """Paint if anything changed since the last paint or the second turned; True if it painted.
+
+        `view` is the one on the screen: what only a hidden one shows is neither read nor measured.
+        """
         state, now = self.source.state, self.clock()
         if not focused and 0 <= now - self._painted < 1 / BLURRED_HZ:
             return False
         grew = self.logs.advance(state)
         self.series.advance(self.logs.events_path(state))
-        if not (self._dirty or grew or int(now) != self._second):
+        came = (
+            self.boards.advance(now, view in ("board", "reviews")),
+            self.home.advance(state, now, view == "run"),
+            self.meters.advance(state, now, view in ("gpu", "overview")),
+        )
+        if not (self._dirty or grew or any(came) or int(now) != self._second):
             return False
         self._dirty, self._second, self._painted = False, int(now), now
-        paint(Picture(state, now, self.glyphs, self.series))
+        paint(self._picture(state, now))
         return True
 
     def close(self) -> None:
         """Stop listening and close the logs."""
         self._leave()
         self.logs.close()
+        self.meters.close()
 
     def _changed(self, _state: AppState) -> None:
         self._dirty = True

@@ -70,16 +70,16 @@ def clean(text: str) -> str:
     return _scrub(text)
 
 
-def parse(raw: bytes) -> Line:
-    """The line on `raw` (without its newline).
+def parse(raw: bytes, most: int = MAX_CELLS) -> Line:
+    """The line on `raw` (without its newline), cut after `most` cells.
 
     Of text rewritten by carriage returns only the last version is kept, as a terminal would show it. Bytes that are
     not UTF-8 become U+FFFD. Never raises; the result holds no control character.
     """
     raw = raw.rstrip(b"\r\n")
     raw = raw[raw.rfind(b"\r") + 1 :]
-    cut = len(raw) > MAX_CELLS * 8  # room for colour codes and wide characters; the exact cut comes below
-    text = raw[: MAX_CELLS * 8].decode("utf-8", "replace")
+    cut = len(raw) > most * 8  # room for colour codes and wide characters; the exact cut comes below
+    text = raw[: most * 8].decode("utf-8", "replace")
     spans: list[tuple[str, Sgr]] = []
     look, at, column = PLAIN, 0, 0
     for found in _ESCAPE.finditer(text):
@@ -89,8 +89,8 @@ def parse(raw: bytes) -> Line:
             look = _apply(look, found["sgr"])
     column = _append(spans, text[at:], look, column)
     shown = tuple(spans)
-    if cut or column > MAX_CELLS:
-        shown, cut = _cut(shown), True
+    if cut or column > most:
+        shown, cut = _cut(shown, most), True
     return Line("".join(text for text, _ in shown), shown, cut)
 
 
@@ -127,10 +127,10 @@ def _append(spans: list[tuple[str, Sgr]], text: str, look: Sgr, column: int) -> 
     return column + cells(text)
 
 
-def _cut(spans: tuple[tuple[str, Sgr], ...]) -> tuple[tuple[str, Sgr], ...]:
-    """The spans up to `MAX_CELLS` cells, with a mark at the end."""
+def _cut(spans: tuple[tuple[str, Sgr], ...], most: int) -> tuple[tuple[str, Sgr], ...]:
+    """The spans up to `most` cells, with a mark at the end."""
     kept: list[tuple[str, Sgr]] = []
-    left = MAX_CELLS - 1
+    left = most - 1
     for text, look in spans:
         end = 0
         for char in text:

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 
 from app.reduce import OFF
 from app.state import AppState, GateView, RunView, StepView
+from app.tui.boards import Boards
+from app.tui.home import Home
+from app.tui.meters import Meters
 from app.tui.series import Series
 from app.tui.theme import UNICODE, Glyphs
 
@@ -24,12 +27,15 @@ ENDED = ("finished", "stopped", "failed", "lost")
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One consistent look at everything. `now` is in unix seconds."""
+    """One consistent look at everything. `now` is in unix seconds; the stores below are read-only handles."""
 
     state: AppState
     now: float
     glyphs: Glyphs = UNICODE
     series: Series = field(default_factory=Series)
+    boards: Boards = field(default_factory=Boards)
+    home: Home = field(default_factory=Home)
+    meters: Meters = field(default_factory=Meters)
 
     @property
     def run(self) -> RunView | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.tui.app import PanelApp
+from app.tui.switch import VIEWS
 from app.tui.theme import DARK
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ async def picture(
     Args:
         controller: whose state is drawn.
         size: columns and rows.
-        view: `overview` or `logs`.
+        view: name of a view, as in `app.tui.switch`.
         theme: name of a registered theme.
         after_s: seconds to let the services run first, so that a live workspace has something to show.
         ascii_only: draw nothing but ASCII.
@@ -58,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m app.tui.screenshot", description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, help="the SVG file to write")
     parser.add_argument("--size", default="160x45", help="columns x rows (default: %(default)s)")
-    parser.add_argument("--view", choices=("overview", "logs"), default="overview")
+    parser.add_argument("--view", choices=tuple(view.name for view in VIEWS), default="overview")
     parser.add_argument("--theme", default=DARK.name)
     parser.add_argument("--after", type=float, default=3.0, metavar="SECONDS", help="let the services run that long")
     parser.add_argument("-C", dest="folder", type=Path, default=Path.cwd(), metavar="DIR", help="the workspace")

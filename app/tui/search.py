@@ -1,22 +1,26 @@
 """Which lines of a spool match: for find (every line stays visible) and filter (only matches shown).
 
-What is compared is the text a person sees, after escapes and rewritten progress are gone. Works in batches so that a
-caller can run it beside the screen and stop at any time.
+What is compared is the text a person sees, after escapes and rewritten progress are gone. A gigabyte takes seconds
+because lines are read in slabs, and only lines that hold the words a pattern cannot do without are looked at one by
+one; lines with anything but printable ASCII in them always are.
 """
 
 from __future__ import annotations
 
 import re
-from array import array
+from bisect import bisect_left
+from collections.abc import Iterator
 
-from app.tui.lines import parse
-from app.tui.spool import Spool
+import numpy as np
 
-BATCH = 20_000
-"""Lines looked at in one go."""
+from app.tui.lines import MAX_CELLS, parse
+from app.tui.scan import Ends, Offsets, Scan, Slab
 
-BLOCK = 4 * 1024 * 1024
-"""Bytes read in one go at most; longer stretches are looked at line by line."""
+_TOKEN = re.compile(
+    r"\\(?P<escaped>.)|\[\^?\]?(?:\\.|[^\]\\])*\]|(?P<sign>[()|*+?.^$])|\{[\d,]*\}|(?P<plain>.)", re.DOTALL
+)
+_COLOUR = re.compile(rb"\x1b\[[0-9;:]*m")
+_LEAST = 2  # characters a word must have to be worth looking for
 
 
 class Pattern:
@@ -27,13 +31,15 @@ class Pattern:
         self.asked = asked
         self.inverted = not literal and asked.startswith("!")
         body = asked[1:] if self.inverted else asked
-        flags = re.NOFLAG if any(char.isupper() for char in body) else re.IGNORECASE
+        self._lower = not any(char.isupper() for char in (body if literal else re.sub(r"\\.", "", body)))
         try:
-            self._regex = re.compile(re.escape(body) if literal else body, flags)
+            self._regex = re.compile(re.escape(body) if literal else body, re.IGNORECASE if self._lower else re.NOFLAG)
         except re.error as error:
             raise ValueError(f"not a regular expression: {error}") from error
-        quick = literal and body.isascii() and body.isprintable()
-        self._quick = re.compile(re.escape(body).encode(), flags) if quick and body else None
+        words = (body,) if literal else required(body)
+        usable = words and all(len(word) >= _LEAST and word.isascii() and word.isprintable() for word in words)
+        self._words = tuple(word.encode() for word in words) if usable else ()
+        self._sure = literal and bool(self._words)  # a line that holds the word matches
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where `text` matches, as character ranges; never an empty range."""
@@ -43,41 +49,111 @@ class Pattern:
         """Whether a visible line matches."""
         return (self._regex.search(text) is None) == self.inverted
 
-    def maybe(self, block: bytes) -> bool:
-        """False only if no line of this raw block can match: a cheap look before lines are parsed."""
-        return self._quick is None or b"\x1b" in block or self._quick.search(block) is not None
+    def hits(self, data: bytes) -> Offsets:
+        """Where in these complete lines the matching ones begin."""
+        starts = _starts(data)
+        shown = _COLOUR.sub(b"", data) if b"\x1b" in data else data  # colours go, the number of lines stays
+        shown = shown.replace(b"\r\n", b"\n")
+        ends = np.flatnonzero(np.frombuffer(shown, dtype=np.uint8) == 10)
+        short = np.diff(starts, append=len(data)) <= MAX_CELLS
+        odd = np.union1d(_odd_lines(shown, ends), np.flatnonzero(~short))
+        held = self._holding(shown, ends) if self._words else np.arange(len(ends))
+        found = np.zeros(len(ends), dtype=bool)
+        if self._sure:
+            found[held] = True
+            held = held[:0]
+        for line in np.setdiff1d(held, odd).tolist():
+            found[line] = self._regex.search(_text(shown, ends, line)) is not None
+        for line in odd.tolist():
+            begin = starts[line]
+            found[line] = self._regex.search(parse(data[begin : data.index(b"\n", begin)]).text) is not None
+        return starts[np.flatnonzero(found != self.inverted)]
+
+    def _holding(self, shown: bytes, ends: Offsets) -> Offsets:
+        """Lines with one of the words in them."""
+        hay = shown.lower() if self._lower else shown
+        places = [place for word in self._words for place in _places(hay, word)]
+        return np.unique(np.searchsorted(ends, np.array(places, dtype=np.int64)))
 
 
-class Matches:
-    """Line numbers that match so far, ascending, and how far was looked."""
+class Matches(Scan[Offsets]):
+    """Where the matching lines begin, so far."""
 
-    def __init__(self, pattern: Pattern, epoch: int) -> None:
+    def __init__(self, pattern: Pattern, generation: int, anchor: int) -> None:
+        super().__init__(generation, anchor)
         self.pattern = pattern
-        self.epoch = epoch
-        self.lines = array("Q")
-        self.upto = 0
+        self.lines = Ends()
 
-    def advance(self, spool: Spool, batch: int = BATCH) -> bool:
-        """Look at up to `batch` more complete lines; True while there are more. A replaced file ends the search."""
-        last = min(self.upto + batch, spool.index.complete)
-        first = self.upto
-        while first < last and spool.epoch == self.epoch:
-            first = self._some(spool, first, last)
-        self.upto = max(self.upto, first)
-        return self.upto < spool.index.complete and spool.epoch == self.epoch
+    def take(self) -> tuple[int, int]:
+        """Take in what was found; returns how many lines came above those known, and how many below."""
+        above = below = 0
+        while self._pending:
+            is_below, found = self._pending.popleft()
+            self.lines.add(found, below=is_below)
+            above += 0 if is_below else len(found)
+            below += len(found) if is_below else 0
+        return above, below
 
-    def _some(self, spool: Spool, first: int, last: int) -> int:
-        """Look at lines from `first` as far as one block reaches; returns the next line."""
-        start = spool.index.span(first)[0]
-        end = min(last, max(first + 1, spool.index.line_at(start + BLOCK)))
-        if spool.index.span(end - 1)[1] - start > BLOCK:
-            found = [first] if self.pattern.matches(spool.line(first).text) else []
-        else:
-            block = spool.block(first, end)
-            lines = block.split(b"\n") if self.pattern.maybe(block) else ()
-            found = [first + i for i, raw in enumerate(lines) if self._hit(raw)]
-        self.lines.extend(found)
-        return end
+    def rank(self, offset: int) -> int:
+        """How many matching lines begin before `offset`."""
+        return bisect_left(self.lines, offset)
 
-    def _hit(self, raw: bytes) -> bool:
-        return self.pattern.maybe(raw) and self.pattern.matches(parse(raw).text)
+    def has(self, offset: int | None) -> bool:
+        """Whether the line at `offset` matches."""
+        if offset is None:
+            return False
+        at = self.rank(offset)
+        return at < len(self.lines) and self.lines[at] == offset
+
+    def look(self, slab: Slab) -> Offsets:
+        return self.pattern.hits(slab.data) + slab.start
+
+
+def required(body: str) -> tuple[str, ...]:
+    """Words of which a line must hold at least one to match this regular expression: the longest plain run of each
+    alternative. () if that cannot be told, which is also the answer to anything unusual."""
+    branches, runs, depth = [], [""], 0
+    if "(?" in body.replace("(?:", ""):
+        return ()
+    for token in _TOKEN.finditer(body):
+        sign, plain = token["sign"], token["plain"]
+        if token["escaped"] is not None and not token["escaped"].isalnum():
+            plain = token["escaped"]
+        if depth == 0 and plain is not None:
+            runs[-1] += plain
+            continue
+        if depth == 0 and (sign in ("*", "+", "?") or token[0].startswith("{")):
+            runs[-1] = runs[-1][:-1]  # what is repeated may be absent
+        depth += {"(": 1, ")": -1}.get(sign or "", 0)
+        if sign == "|" and depth == 0:
+            branches.append(max(runs, key=len))
+            runs = []
+        runs.append("")
+    branches.append(max(runs, key=len))
+    return tuple(branches) if depth == 0 and all(branches) else ()
+
+
+def _places(hay: bytes, word: bytes) -> Iterator[int]:
+    """One place of `word` on each line that has it."""
+    at = hay.find(word)
+    while at >= 0:
+        yield at
+        at = hay.find(word, hay.find(b"\n", at))
+
+
+def _starts(data: bytes) -> Offsets:
+    ends = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == 10)
+    return np.concatenate((np.zeros(1, dtype=np.int64), ends[:-1] + 1))
+
+
+def _odd_lines(shown: bytes, ends: Offsets) -> Offsets:
+    """Lines with anything but printable ASCII in them."""
+    codes = np.frombuffer(shown, dtype=np.uint8)
+    if shown.isascii() and np.count_nonzero(codes < 32) == len(ends) and b"\x7f" not in shown:
+        return ends[:0]
+    places = np.flatnonzero(((codes < 32) & (codes != 10)) | (codes > 126))
+    return np.unique(np.searchsorted(ends, places))
+
+
+def _text(shown: bytes, ends: Offsets, line: int) -> str:
+    return shown[int(ends[line - 1]) + 1 if line else 0 : int(ends[line])].decode("ascii")

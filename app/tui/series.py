@@ -10,6 +10,9 @@ from pathlib import Path
 
 from pipeline.protocol import parse_line
 
+TOKENS = "tokens/s"
+"""Key of the tokens per second that heartbeats tell; no step has this name."""
+
 KEEP = 512
 """Points kept of one series."""
 
@@ -67,14 +70,15 @@ class Series:
         return any(taken)
 
     def _take(self, line: bytes) -> bool:
-        event = parse_line(line) if b'"metric"' in line else None
-        if event is None or event.kind != "metric" or event.seq <= self._seq:
+        event = parse_line(line) if b'"metric"' in line or b'"heartbeat"' in line else None
+        if event is None or event.kind not in ("metric", "heartbeat") or event.seq <= self._seq:
             return False
         self._seq = event.seq
-        value, step, name = event.get("value"), event.get("step"), event.get("name")
+        beat = event.kind == "heartbeat"
+        value = event.get("tokens_per_s" if beat else "value")
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             return False
-        self._add(f"{step} {name}", float(value))
+        self._add(TOKENS if beat else f"{event.get('step')} {event.get('name')}", float(value))
         return True
 
     def _add(self, key: str, value: float) -> None:

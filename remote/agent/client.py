@@ -6,10 +6,8 @@ What is done with the replies is left to `jobs`, `sync` and `tail`.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import posixpath
-import zipfile
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -29,10 +27,10 @@ from remote.errors import (
     JobError,
     LaunchUnconfirmed,
     ProtocolMismatch,
-    PythonMissing,
     RemoteError,
     UnsafePath,
 )
+from remote.placing import NO_COMMAND, NO_FILE, last_line, missing_python, packed, place
 
 MODULES = (
     "agent", "content", "daemon", "disk", "host", "kernel", "launch", "policy", "reading", "receive", "runs",
@@ -42,35 +40,15 @@ MODULES = (
 
 _MAIN = "import sys\nfrom maxcai_agent.agent import main\nsys.exit(main())\n"
 
-_INSTALL = """\
-import hashlib, os, sys
-if sys.version_info < (3, 9): sys.exit(39)
-path, want = sys.argv[1], sys.argv[2]
-data = sys.stdin.buffer.read()
-if hashlib.sha256(data).hexdigest() != want: sys.exit("the agent arrived damaged")
-os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-temporary = "%s.%d.tmp" % (path, os.getpid())
-with open(temporary, "wb") as out:
-    out.write(data); out.flush(); os.fsync(out.fileno())
-os.replace(temporary, path)
-print("installed")
-"""
-"""Runs on the pod's Python, fixed text: receive, verify, rename. Exit code 39 means that Python is too old."""
-
-_TOO_OLD, _NO_COMMAND, _NO_FILE = 39, 127, 2
 _REPLY_LIMIT = 256 << 20
 
 
 @cache
 def bundle() -> bytes:
     """The agent as one executable zip file, equal bytes for equal sources."""
-    raw = io.BytesIO()
-    with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED) as archive:
-        package = resources.files("remote.agent")
-        files = {f"maxcai_agent/{name}.py": package.joinpath(f"{name}.py").read_bytes() for name in MODULES}
-        for name, data in {"__main__.py": _MAIN.encode(), "maxcai_agent/__init__.py": b"", **files}.items():
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
-    return raw.getvalue()
+    package = resources.files("remote.agent")
+    files = {f"maxcai_agent/{name}.py": package.joinpath(f"{name}.py").read_bytes() for name in MODULES}
+    return packed({"__main__.py": _MAIN.encode(), "maxcai_agent/__init__.py": b"", **files})
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,18 +119,7 @@ class Agent:
 
     async def install(self) -> None:
         """Put the agent on the pod, verified there by hash; once per connection."""
-        argv = [self.conn.python, "-I", "-S", "-c", _INSTALL, self.path, self._digest]
-        done = await self.conn.run(argv, bundle())
-        if done.exit_code == _NO_COMMAND:
-            raise PythonMissing(
-                f"The pod has no {self.conn.python}: {_tail(done.stderr)}", "Use an image with Python 3.9 or later."
-            )
-        if done.exit_code == _TOO_OLD:
-            raise PythonMissing(
-                f"{self.conn.python} on the pod is older than Python 3.9.", "Use an image with Python 3.9 or later."
-            )
-        if done.exit_code != 0 or b"installed" not in done.stdout:
-            raise AgentFailed(f"The agent could not be put at {self.path}: {_tail(done.stderr)}")
+        await place(self.conn, self.path, bundle())
         self._installed = True
 
     async def call(
@@ -170,12 +137,12 @@ class Agent:
         if content is not None:
             if not self._installed:
                 await self.call("hello")
-            return _reply(await self.conn.run(self.argv(verb), _after(line, content), deadline_s))
+            return _reply(await self.conn.run(self.argv(verb), _after(line, content), deadline_s), self.conn.python)
         done = await self.conn.run(self.argv(verb), line, deadline_s)
-        if not self._installed and not done.stdout and done.exit_code in (_NO_FILE, _NO_COMMAND, 1):
+        if not self._installed and not done.stdout and done.exit_code in (NO_FILE, NO_COMMAND, 1):
             await self.install()
             done = await self.conn.run(self.argv(verb), line, deadline_s)
-        reply = _reply(done)
+        reply = _reply(done, self.conn.python)
         self._installed = True
         return reply
 
@@ -224,7 +191,7 @@ class Frames:
     async def _more(self) -> None:
         data = await self._process.read(1 << 20)
         if not data:
-            words = _tail(await self._process.stderr())
+            words = last_line(await self._process.stderr())
             raise ConnectionLost("The pod's answer ended in the middle.", why=words)
         self._buffer += data
 
@@ -261,29 +228,21 @@ async def _after(line: bytes, content: AsyncIterable[bytes]) -> AsyncIterator[by
         yield chunk
 
 
-def _tail(stderr: bytes) -> str:
-    """The last line of what a remote command complained, without control characters."""
-    lines = stderr.decode("utf-8", "replace").strip().splitlines() or ["no explanation"]
-    return "".join(char for char in lines[-1] if char.isprintable())[:500]
-
-
 def _parse(line: bytes) -> dict[str, Any]:
     try:
         raw = json.loads(line)
     except (ValueError, RecursionError):
-        raise AgentFailed(f"The pod's answer is not JSON: {_tail(line)}") from None
+        raise AgentFailed(f"The pod's answer is not JSON: {last_line(line)}") from None
     if not isinstance(raw, dict):
-        raise AgentFailed(f"The pod's answer is not an object: {_tail(line)}")
+        raise AgentFailed(f"The pod's answer is not an object: {last_line(line)}")
     return raw
 
 
-def _reply(done: Completed) -> dict[str, Any]:
-    if done.exit_code == _NO_COMMAND and not done.stdout:
-        raise PythonMissing(
-            f"The pod cannot run Python: {_tail(done.stderr)}", "Use an image with Python 3.9 or later."
-        )
+def _reply(done: Completed, python: str) -> dict[str, Any]:
+    if done.exit_code == NO_COMMAND and not done.stdout:
+        raise missing_python(done, python)
     if not done.stdout or len(done.stdout) > _REPLY_LIMIT:
-        raise AgentFailed(f"The agent ended with code {done.exit_code} and no answer: {_tail(done.stderr)}")
+        raise AgentFailed(f"The agent ended with code {done.exit_code} and no answer: {last_line(done.stderr)}")
     return _checked(_parse(done.stdout.strip().splitlines()[-1]))
 
 
@@ -291,7 +250,7 @@ def _checked(raw: dict[str, Any]) -> dict[str, Any]:
     if raw.get("v") != PROTOCOL:
         raise ProtocolMismatch(f"The agent on the pod speaks version {raw.get('v')}, this program {PROTOCOL}.")
     if raw.get("ok") is not True:
-        raise _error(str(raw.get("code")), _tail(str(raw.get("detail")).encode()))
+        raise _error(str(raw.get("code")), last_line(str(raw.get("detail")).encode()))
     return {name: value for name, value in raw.items() if name not in ("v", "ok")}
 
 

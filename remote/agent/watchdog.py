@@ -114,7 +114,6 @@ def arm(request: Json, pod: Pod) -> Json:
     """Start the watchdog under a new policy; one that runs is replaced."""
     policy = rulebook.checked(request.get("policy"))
     desk = Desk(pod)
-    desk.end()
     known = {run_id: attempts(pod, run_id)[-1] for run_id in run_ids(pod)}
     before = [[run, number] for run, number in known.items() if state_of(pod, run, number) not in LIVING]
     port = (os.environ.get("SSH_CONNECTION", "").split() or ["22"])[-1]
@@ -127,6 +126,7 @@ def arm(request: Json, pod: Pod) -> Json:
         "before": before,
         "ssh_port": int(port) if port.isdigit() else 22,
     }
+    desk.end()  # last: reading the runs may hang with the volume, and the old watchdog must not be missing meanwhile
     desk.write("policy", note)
     answer = spawn(lambda reply: keep(desk, reply))
     if not answer.get("ok"):

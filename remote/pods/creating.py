@@ -17,6 +17,7 @@ from remote import identity
 from remote.costs import Ledger
 from remote.errors import (
     AccessDenied,
+    AuthError,
     ConfigError,
     Conflict,
     InsufficientFunds,
@@ -132,12 +133,25 @@ async def estimate(provider: Provider, spec: PodSpec, choices: Sequence[Candidat
     per_hour = _dearest(provider, spec, choices or (Candidate(spec.gpu, spec.cloud),))
     if per_hour is None:
         notes.append("what the pod will cost is not known before it is made")
-    balance = await provider.balance() if Capability.BALANCE in provider.capabilities else None
+    balance = await _balance(provider, notes)
     if balance is None or balance.balance is None:
         notes.append("the account's balance is not known")
     else:
         covers(balance, per_hour)
     return Estimate(spec, per_hour, balance, tuple(notes))
+
+
+async def _balance(provider: Provider, notes: list[str]) -> Balance | None:
+    """None where nobody tells: RunPod's only API that does is being retired, and pods are rented without it."""
+    if Capability.BALANCE not in provider.capabilities:
+        return None
+    try:
+        return await provider.balance()
+    except AuthError:
+        raise
+    except ProviderError as error:
+        notes.append(str(error))
+        return None
 
 
 async def _at_volume(provider: Provider, spec: PodSpec, notes: list[str]) -> PodSpec:
@@ -260,7 +274,7 @@ class _Buyer:
             if not error.unconfirmed:
                 self._journal.failed(intent, str(error), error=type(error).__name__)
                 raise
-            self._journal.unknown(intent, str(error))
+            self._journal.unknown(intent, str(error), lost_at=self._clock())
             pod, adopted = await self._find(intent, name, error), True
         except BaseException as error:
             self._journal.unknown(intent, f"left by {type(error).__name__}")
@@ -344,7 +358,7 @@ def _lacking(journal: Journal, intent: Intent, now: float) -> None:
     before = intent.facts.get("lacking_at")
     if not isinstance(before, (int, float)):
         journal.unknown(intent.id, "not listed", lacking_at=now)
-    elif now - before >= APART_S and now - intent.at >= LOST_S:
+    elif now - before >= APART_S and now - float(intent.facts.get("lost_at", intent.at)) >= LOST_S:
         journal.failed(intent.id, "not listed after the answer was lost")
 
 

@@ -17,6 +17,7 @@ from remote.costs import Ledger
 from remote.errors import DiskFull, GuardError, NoEndpoint, ProviderError, ProviderUnavailable
 from remote.guard import Permit
 from remote.journal import Intent, Journal
+from remote.money import storage_rates
 from remote.pods import creating
 from remote.pods.creating import CREATE
 from remote.pods.model import Pod, PodStatus
@@ -132,7 +133,7 @@ async def stop(
     if ran:
         with suppress(DiskFull):
             Ledger(state_dir).ended(pod.id, clock() if pod.stopped_at is None else pod.stopped_at, "stopped")
-    with suppress(DiskFull):
+    with suppress(DiskFull, ProviderError):  # it has stopped, whatever the next list says
         await look(provider, state_dir, clock)
     return pod
 
@@ -169,7 +170,8 @@ async def restart(
         Ledger(state_dir).ended(pod_id, pod.started_at, "restarted")
     Ledger(state_dir).open(pod)
     pod = await await_address(provider, pod, clock, wait_s=wait_s, sleep=sleep)
-    await look(provider, state_dir, clock)
+    with suppress(ProviderError):  # it has restarted, whatever the next list says
+        await look(provider, state_dir, clock)
     return pod
 
 
@@ -184,7 +186,7 @@ async def terminate(
 ) -> None:
     """Remove the pod with its data. The permit is `remote.guard.may_terminate`'s; what it overrides is journalled.
 
-    Raises ProviderUnavailable when the pod is still listed as alive `wait_s` seconds later.
+    Raises ProviderUnavailable when what is listed of the pod `wait_s` seconds later still costs, or may cost, money.
     """
     if permit.op != "terminate":
         raise GuardError(f"The permit for pod {permit.pod_id} is one to {permit.op}.")
@@ -193,7 +195,7 @@ async def terminate(
     with Journal(state_dir, clock).acting(TERMINATE, **facts):
         await provider.terminate(pod_id)
     done = clock()
-    while (pod := _listed(await provider.list(), pod_id)) is not None and not pod.status.over:
+    while (pod := _listed(await provider.list(), pod_id)) is not None and _costs(pod):
         if clock() > done + wait_s:
             raise ProviderUnavailable(
                 f"Pod {pod_id} is still {pod.status} {wait_s:.0f} s after it was removed.",
@@ -254,6 +256,13 @@ def _done(intent: Intent, pod: Pod | None, status: PodStatus) -> bool:
 
 def _listed(pods: list[Pod], pod_id: str) -> Pod | None:
     return next((pod for pod in pods if pod.id == pod_id), None)
+
+
+def _costs(pod: Pod) -> bool:
+    """Whether a pod that is still listed may cost money; a stopped one does by its disk."""
+    if pod.status in (PodStatus.GONE, PodStatus.ABSENT):
+        return False
+    return not pod.status.over or storage_rates(pod.provider) is not None
 
 
 def _usable(pod: Pod) -> bool:

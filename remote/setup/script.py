@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import posixpath
-import zipfile
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
@@ -15,29 +13,13 @@ from typing import Any
 
 from remote.agent.client import Agent
 from remote.agent.disk import PROTOCOL
-from remote.connection import Completed, Connection
-from remote.errors import AgentFailed, DiskFull, ProtocolMismatch, PythonMissing, SetupError
+from remote.connection import Completed
+from remote.errors import AgentFailed, DiskFull, ProtocolMismatch, SetupError
+from remote.placing import NO_COMMAND, NO_FILE, TOO_OLD, last_line, missing_python, packed, place, printable
 
 _AGENT = ("disk", "kernel", "runs")
 _POD = ("checks", "children", "environment", "lock", "main", "model", "notes", "pythons", "versions")
 _MAIN = "import sys\nfrom remote.setup.pod.main import main\nsys.exit(main())\n"
-
-_PLACE = """\
-import hashlib, os, sys
-if sys.version_info < (3, 9): sys.exit(39)
-path, want = sys.argv[1], sys.argv[2]
-data = sys.stdin.buffer.read()
-if hashlib.sha256(data).hexdigest() != want: sys.exit("the file arrived damaged")
-os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-temporary = "%s.%d.tmp" % (path, os.getpid())
-with open(temporary, "wb") as out:
-    out.write(data); out.flush(); os.fsync(out.fileno())
-os.replace(temporary, path)
-print("placed")
-"""
-"""Runs on the pod's Python, fixed text: receive, verify, rename. Exit code 39 means that Python is too old."""
-
-_TOO_OLD, _NO_COMMAND, _NO_FILE = 39, 127, 2
 
 _FAILED = {"environment": "The environment could not be built", "model": "The model could not be fetched"}
 
@@ -67,11 +49,7 @@ def bundle() -> bytes:
             files[f"{folder}/{name}.py"] = resources.files(package).joinpath(f"{name}.py").read_bytes()
     for folder in ("remote", "remote/agent", "remote/setup", "remote/setup/pod"):
         files[f"{folder}/__init__.py"] = b""
-    raw = io.BytesIO()
-    with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in files.items():
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
-    return raw.getvalue()
+    return packed(files)
 
 
 def pip_wheel() -> Path | None:
@@ -82,18 +60,6 @@ def pip_wheel() -> Path | None:
         return None
     found = sorted(Path(ensurepip.__file__).parent.glob("_bundled/pip-*.whl"))
     return found[-1] if found else None
-
-
-async def place(conn: Connection, path: str, data: bytes, deadline_s: float = 120.0) -> None:
-    """Put a file on the pod, atomically and verified there by hash. Raises PythonMissing, DiskFull, AgentFailed."""
-    digest = hashlib.sha256(data).hexdigest()
-    done = await conn.run([conn.python, "-I", "-S", "-c", _PLACE, path, digest], data, deadline_s)
-    if done.exit_code in (_NO_COMMAND, _TOO_OLD):
-        raise _missing(done, conn.python)
-    if done.exit_code != 0 or b"placed" not in done.stdout:
-        if b"No space left" in done.stderr:
-            raise DiskFull(f"The pod's disk is full: {path}.", "Free space on the pod's volume.", where=path)
-        raise AgentFailed(f"{path} could not be written on the pod: {_last(done.stderr)}")
 
 
 class Script:
@@ -115,7 +81,7 @@ class Script:
         """
         line = json.dumps(dict(request)).encode() + b"\n"
         done = await self.conn.run(self.argv(verb), line, deadline_s)
-        if not done.stdout and done.exit_code in (_NO_FILE, _NO_COMMAND, 1):
+        if not done.stdout and done.exit_code in (NO_FILE, NO_COMMAND, 1):
             await place(self.conn, self.path, bundle())
             done = await self.conn.run(self.argv(verb), line, deadline_s)
         return _reply(done, self.conn.python)
@@ -130,29 +96,16 @@ def refusal(code: str, detail: str, step: str, last: tuple[str, ...] = ()) -> Se
 
 
 def _reply(done: Completed, python: str) -> dict[str, Any]:
-    if done.exit_code in (_NO_COMMAND, _TOO_OLD) and not done.stdout:
-        raise _missing(done, python)
+    if done.exit_code in (NO_COMMAND, TOO_OLD) and not done.stdout:
+        raise missing_python(done, python)
     try:
         raw = json.loads(done.stdout.strip().splitlines()[-1])
     except (ValueError, IndexError, RecursionError):
-        raise AgentFailed(f"The set-up ended with code {done.exit_code} and no answer: {_last(done.stderr)}") from None
+        raise AgentFailed(
+            f"The set-up ended with code {done.exit_code} and no answer: {last_line(done.stderr)}"
+        ) from None
     if not isinstance(raw, dict) or raw.get("v") != PROTOCOL:
         raise ProtocolMismatch("The set-up's script on the pod speaks another version.")
     if raw.get("ok") is not True:
         raise refusal(str(raw.get("code")), printable(str(raw.get("detail"))), "set-up")
     return {name: value for name, value in raw.items() if name not in ("v", "ok")}
-
-
-def _missing(done: Completed, python: str) -> PythonMissing:
-    why = "is older than Python 3.9" if done.exit_code == _TOO_OLD else f"cannot be run: {_last(done.stderr)}"
-    return PythonMissing(f"{python} on the pod {why}.", "Use an image with Python 3.9 or later.")
-
-
-def _last(stderr: bytes) -> str:
-    lines = stderr.decode("utf-8", "replace").strip().splitlines() or ["no explanation"]
-    return printable(lines[-1])
-
-
-def printable(text: str) -> str:
-    """Remote text without control characters, at most 500 characters."""
-    return "".join(char for char in text if char.isprintable())[:500]

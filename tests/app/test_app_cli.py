@@ -82,7 +82,7 @@ def test_no_command_and_no_terminal_prints_the_status(tmp_path: Path) -> None:
         (("logs",), 2, "no run in this workspace"),
         (("pod", "start", "other"), 2, "no pod other"),
         (("--provider", "nowhere", "pod", "list"), 2, "nowhere"),
-        (("--provider", "runpod", "pod", "list"), 2, "not built in yet"),
+        (("--provider", "runpod", "pod", "list"), 2, "No RunPod API key"),
         (("-C", "/no/such/folder", "status"), 2, "is not a folder"),
         (("--readonly", "pod", "start"), 3, "read-only"),
         (("pod", "start", "--readonly"), 3, "read-only"),
@@ -100,7 +100,7 @@ def test_bad_input_costs_one_sentence_and_the_right_exit_code(
 def test_an_unreachable_pod_is_exit_code_4(here: Run, tmp_path: Path) -> None:
     done = here(tmp_path, "push")
     assert (done.returncode, done.stdout) == (4, "")
-    assert "no SSH address" in done.stderr
+    assert "is STOPPED: nothing runs on it" in done.stderr
 
 
 def test_a_wrong_setting_is_named(here: Run, tmp_path: Path) -> None:

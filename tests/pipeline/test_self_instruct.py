@@ -21,7 +21,8 @@ def harvest(wanted: int = 8) -> _Harvest:
 
 def line(text: str, finish: str = "stop") -> Instruction:
     return Instruction.make(
-        stage=2, family="capitals", seed=1, decoding="{}", parents=[], model="0" * 64, prompt="p", text_raw=text, text=text,
+        stage=2, family="capitals", seed=1, decoding="{}", parents=[], model="0" * 64, prompt="p",
+        text_raw=text, text=text,
         finish_reason=finish, tokens=9, instruction=text,
     )  # fmt: skip
 

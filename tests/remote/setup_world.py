@@ -8,8 +8,8 @@ import zipfile
 from pathlib import Path
 
 from remote.agent.client import Agent
+from remote.placing import place
 from remote.setup.model import Needs, Torch, Wish
-from remote.setup.script import place
 from remote.sync.push import push
 from remote.sync.scan import scan
 

@@ -185,7 +185,8 @@ def test_no_combination_of_readings_makes_an_unknown_runway_look_fine(
 ) -> None:
     spending = Burn(compute=abs(compute), unknown=("hidden",) if hidden else ())
     found = runway(Balance(amount, spend, None, 0.0), spending, 0.0)
-    if amount is None or (spend is None and hidden):
+    if amount is None or (amount > 0 and spend is None and hidden):
         assert found.level is Level.UNKNOWN
+    assert not (hidden and found.endless)
     if found.level is Level.OK and not found.endless:
         assert found.seconds is not None and found.seconds > 3600

@@ -19,18 +19,29 @@ from app.tui.widgets.panel import MUTED, text
 class LogsView(Vertical):
     """One stream at a time; `[` and `]` change it."""
 
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._tabs = Static(id="streams", markup=False)
+        self._log = LogView(id="log-full")
+
     def compose(self) -> ComposeResult:
-        yield Static(id="streams", markup=False)
-        yield LogView(id="log-full")
+        yield self._tabs
+        yield self._log
+
+    @property
+    def start(self) -> LogView:
+        """What has the focus first."""
+        return self._log
 
     @property
     def log(self) -> LogView:  # type: ignore[override]
-        return self.query_one(LogView)
+        return self._log
 
     def show(self, picture: Picture, logs: Logs) -> None:
-        """Draw the picture."""
-        self.query_one("#streams", Static).update(stream_tabs(picture, logs, self.size.width - 2), layout=False)
-        show_log(self.log, picture, logs)
+        """Draw the picture; before the first frame there is nothing to draw on."""
+        if self._log.is_attached:
+            self._tabs.update(stream_tabs(picture, logs, self.size.width - 2), layout=False)
+            show_log(self._log, picture, logs)
 
 
 def stream_tabs(picture: Picture, logs: Logs, width: int) -> Content:

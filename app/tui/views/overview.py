@@ -10,28 +10,50 @@ from app.tui.logs import Logs
 from app.tui.picture import Picture
 from app.tui.widgets.conditions import ConditionsPanel
 from app.tui.widgets.cost_meter import CostMeter
+from app.tui.widgets.curves import loss, rate, throughput
+from app.tui.widgets.gpus import MeterPanel
 from app.tui.widgets.log_view import LogView, log_status
 from app.tui.widgets.metrics import MetricsPanel
+from app.tui.widgets.overview_panels import CommandsPanel, LanePanel, ReviewPanel, SyncPanel
 from app.tui.widgets.panel import MUTED, Panel, border_line, fitting, pack, text
+from app.tui.widgets.plot import PlotPanel
 from app.tui.widgets.pod_panel import PodPanel
 from app.tui.widgets.run_panel import RunPanel
 from app.tui.widgets.steps import StepsPanel
 
 
-class Overview(Horizontal):
+class Overview(Vertical):
     """The default view. What is seen at which size is in the style sheet."""
 
     def compose(self) -> ComposeResult:
-        with Vertical(id="left"):
-            yield PodPanel(id="pod")
-            yield CostMeter(id="cost")
-            yield MetricsPanel(id="metrics")
-        with Vertical(id="right"):
-            yield RunPanel(id="run")
-            with Horizontal(id="middle"):
-                yield StepsPanel(id="steps")
-                yield ConditionsPanel(id="conditions")
-            yield LogView(id="log-tail")
+        with Horizontal(id="columns"):
+            with Vertical(id="left"):
+                yield PodPanel(id="pod")
+                yield CostMeter(id="cost")
+                yield SyncPanel(id="sync")
+                yield MetricsPanel(id="metrics")
+            with Vertical(id="right"):
+                yield RunPanel(id="run")
+                with Horizontal(id="middle"):
+                    yield StepsPanel(id="steps")
+                    yield ConditionsPanel(id="conditions")
+                with Horizontal(id="curves"):
+                    yield PlotPanel(loss, id="curve-loss", title="loss", empty="no loss yet")
+                    yield PlotPanel(throughput, id="curve-tokens", title="tokens/s", empty="no heartbeat yet")
+                    yield PlotPanel(rate, id="curve-rate", title="rate", empty="no gate has decided")
+                yield MeterPanel(id="meters")
+                yield LogView(id="log-tail")
+        with Horizontal(id="strip"):
+            yield LanePanel("pending", "PENDING", id="strip-pending")
+            yield LanePanel("in_progress", "IN PROGRESS", id="strip-doing")
+            yield LanePanel("blocked", "BLOCKED", id="strip-blocked")
+            yield ReviewPanel(id="strip-reviews")
+        yield CommandsPanel(id="commands")
+
+    @property
+    def start(self) -> LogView:
+        """What has the focus first."""
+        return self.log
 
     @property
     def log(self) -> LogView:  # type: ignore[override]
@@ -55,7 +77,7 @@ def show_log(view: LogView, picture: Picture, logs: Logs) -> None:
     view.grew()
     g = picture.glyphs
     left = text(("LOG ", "bold"), clean(name or "").rpartition("/")[2])
-    room = view.size.width - view.gutter.width + view.scrollbar_size_vertical * view.show_vertical_scrollbar
+    room = view.outer_size.width - 6
     parts = log_status(view, g.follow, g.off) if name else [text(("no log yet", MUTED))]
     status = pack(parts, room - left.cell_length - 3, f" {g.dot} ")
     title = fitting(border_line(left, status, room, g.line, "$primary" if view.has_focus else "$border"), g)

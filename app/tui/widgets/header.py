@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 from textual import events
 from textual.content import Content
 from textual.widgets import Static
 
+from app.state import BudgetView
 from app.tui import fmt
 from app.tui.lines import clean
 from app.tui.picture import Picture
+from app.tui.switch import VIEWS, counter
 from app.tui.widgets.chosen import Chosen, Outdated
 from app.tui.widgets.cost_meter import per_hour, spent
+from app.tui.widgets.gauge import gauge
 from app.tui.widgets.panel import MUTED, fitting, pack, spread, text
 from app.tui.widgets.signs import link_sign, pod_sign
 
-VIEWS = (("1", "Overview", "overview"), ("3", "Logs", "logs"))
+SOON_S = 900.0
+"""Seconds before an automatic stop from which it is a warning."""
 
 
 class Header(Static):
@@ -23,16 +29,16 @@ class Header(Static):
     def __init__(self) -> None:
         super().__init__(id="header", markup=False)
         self._shown: Content | None = None
+        self._ends: tuple[tuple[int, str], ...] = ()
 
     def on_resize(self, _event: events.Resize) -> None:
         self.post_message(Outdated())
 
     def on_click(self, event: events.Click) -> None:
         """A click on a view's name shows it."""
-        at, start = event.get_content_offset(self), 0
-        for key, title, name in VIEWS if at is not None and at.y == 1 else ():
-            start += len(key) + len(title) + 3
-            if at is not None and at.x < start:
+        at = event.get_content_offset(self)
+        for end, name in self._ends if at is not None and at.y == 1 else ():
+            if at is not None and at.x < end:
                 self.post_message(Chosen(f"view.{name}"))
                 return
 
@@ -41,7 +47,9 @@ class Header(Static):
         width = self.size.width - 2
         if width < 1:
             return
-        body = fitting(Content("\n").join([top_line(picture, width), tab_line(picture, view, width)]), picture.glyphs)
+        tabs = view_tabs(picture, view)
+        self._ends = tuple(zip(accumulate(tab.cell_length for tab in tabs), (spec.name for spec in VIEWS), strict=True))
+        body = fitting(Content("\n").join([top_line(picture, width), tab_line(picture, tabs, width)]), picture.glyphs)
         if self._shown is None or not body.is_same(self._shown):
             self._shown = body
             self.update(body, layout=False)
@@ -60,6 +68,10 @@ def top_line(picture: Picture, width: int) -> Content:
     more = []
     if pod is not None and pod.gpu:
         more.append(text(f"{pod.gpu_count or 1}{'x' if g.ascii else '×'}{clean(pod.gpu)}"))
+    if state.watch is not None and state.watch.until is not None and pod is not None:
+        left_s = max(0.0, state.watch.until - picture.now)
+        more.append(text(("auto-stop ", MUTED), (fmt.span(left_s), "bold $warning" if left_s < SOON_S else "")))
+    more += [budget_part(picture, budget) for budget in state.cost.budgets if budget.name == "day"]
     session = spent(state.cost.session, state.cost.estimated, g)
     more.append(text(("session ", MUTED), session))
     if picture.pod_up is not None:
@@ -67,6 +79,16 @@ def top_line(picture: Picture, width: int) -> Content:
     ends = pack([part for part in right if part.cell_length], max(0, width - pack(left, width).cell_length - 2))
     start = pack([*left, *more], max(1, width - ends.cell_length - 2))
     return spread(start, ends, width)
+
+
+def budget_part(picture: Picture, budget: BudgetView) -> Content:
+    """`today $6.21/$40 ▕█▌░░▏`; what is unknown is a dash and an empty bar."""
+    g = picture.glyphs
+    style = {"ok": "", "warn": "bold $warning", "stop": "bold $error"}.get(budget.level, MUTED)
+    share = None if budget.spent is None or not budget.limit else float(budget.spent / budget.limit)
+    word = {"warn": f" {g.warn}", "stop": f" {g.bad} over"}.get(budget.level, "")
+    said = f"{fmt.money(budget.spent)} of {fmt.money(budget.limit)}{word} "
+    return text(("today ", MUTED), (said, style), gauge(share, 8, g, style or "$primary"))
 
 
 def data_age(picture: Picture) -> Content:
@@ -80,10 +102,19 @@ def data_age(picture: Picture) -> Content:
     return text(("data ", MUTED), (f"{g.on if live else g.todo} {fmt.age(age)}", "$success" if live else MUTED))
 
 
-def tab_line(picture: Picture, view: str, width: int) -> Content:
+def view_tabs(picture: Picture, view: str) -> list[Content]:
+    """`[1 Overview]` for the view on the screen, ` 5 Board•3 ` with what waits in it for the others."""
+    tabs = []
+    for spec in VIEWS:
+        count = counter(picture, spec.name)
+        title = f"{spec.key} {spec.title}" + (f"{picture.glyphs.dot}{count}" if count else "")
+        tabs.append(text((f"[{title}]", "bold $accent")) if spec.name == view else text(f" {title} "))
+    return tabs
+
+
+def tab_line(picture: Picture, tabs: list[Content], width: int) -> Content:
     """Views by number key, the act under way, warnings, the clock."""
     g, state = picture.glyphs, picture.state
-    tabs = [(f"[{key} {title}]", "bold $accent") if name == view else f" {key} {title} " for key, title, name in VIEWS]
     right = []
     if state.readonly:
         right.append(text(("read-only", "bold $warning")))

@@ -19,12 +19,20 @@ def buckets(values: Sequence[float], width: int) -> tuple[float, ...]:
     return tuple(sum(values[a:b]) / (b - a) for a, b in pairwise(edges))
 
 
-def spark(values: Sequence[float], width: int, glyphs: Glyphs, style: str = "$primary") -> Content:
-    """The series from its own smallest to its own largest value; a constant one is a middle line."""
+def spark(
+    values: Sequence[float],
+    width: int,
+    glyphs: Glyphs,
+    style: str = "$primary",
+    low: float | None = None,
+    high: float | None = None,
+) -> Content:
+    """The series between two bounds, by default its own smallest and largest value; a constant one is a middle line."""
     points = buckets(values, max(1, width))
     if not points:
         return Content("")
-    low, high = min(points), max(points)
+    low, high = min(points) if low is None else low, max(points) if high is None else high
+    points = tuple(min(high, max(low, point)) for point in points)
     top = len(glyphs.sparks) - 1
     if high <= low:
         return Content.assemble((glyphs.sparks[top // 2] * len(points), style))

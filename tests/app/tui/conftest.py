@@ -67,6 +67,7 @@ def panel() -> Opener:
     @asynccontextmanager
     async def opened(state: AppState, size: tuple[int, int] = (80, 24), **options: Any) -> AsyncIterator[Shown]:
         controller = samples.FakeController(state, options.pop("confirm", None))
+        controller.workspace = options.pop("workspace", None)
         options.setdefault("clock", lambda: samples.NOW)
         app = PanelApp(cast(Controller, controller), **options)
         async with app.run_test(size=size, notifications=True) as pilot:

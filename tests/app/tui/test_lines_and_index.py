@@ -119,10 +119,12 @@ def test_find_counts_what_a_person_sees_whatever_the_batch(lines: list[bytes]) -
         while spool.advance(7):
             pass
         pattern = Pattern("loss", literal=True)
-        matches = Matches(pattern, spool.epoch)
+        matches = Matches(pattern, spool.generation, spool.complete_to)
         while matches.advance(spool, 3):
             pass
-        assert list(matches.lines) == [n for n, raw in enumerate(lines) if "loss" in parse(raw).text.lower()]
+        matches.take()
+        found = [spool.index.line_at(offset) for offset in matches.lines]
+        assert found == [n for n, raw in enumerate(lines) if "loss" in parse(raw).text.lower()]
         spool.close()
 
 
@@ -146,6 +148,9 @@ def test_a_big_file_is_shown_from_its_end_and_then_whole(lines: list[bytes], tai
         spool, plain = Spool(Path(file.name), big=100, tail=tail), Spool(Path(file.name))
         plain.advance()
         spool.advance()
+        assert [spool.raw_at(plain.index.span(n)[0]) for n in range(len(plain))] == [
+            plain.raw(n) for n in range(len(plain))
+        ]
         shown = [spool.raw(n) for n in range(len(spool))]
         assert shown == [plain.raw(n) for n in range(len(plain))][len(plain) - len(shown) :]
         assert spool.partial or len(shown) == len(plain)
@@ -175,3 +180,46 @@ def test_the_beginning_of_a_file_that_was_replaced_is_thrown_away(tmp_path: Path
     spool.advance()
     assert (len(spool), spool.partial, spool.raw(0)) == (3, False, b"new")
     spool.close()
+
+
+def test_a_file_rewritten_in_place_is_noticed_although_it_grew(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"old line\n" * 10)
+    spool = Spool(path, clock=lambda: 0.0)
+    spool.advance()
+    with path.open("r+b") as file:  # same inode, longer: what copytruncate leaves after a busy second
+        file.write(b"new line\n" * 20)
+    spool.advance()
+    assert (spool.generation, len(spool), spool.raw(0)) == (2, 20, b"new line")
+    assert [mark.offset for mark in spool.marks] == [0]
+    assert "the 10 lines before were replaced or cut off" in spool.marks[0].text
+    spool.close()
+
+
+def test_the_time_a_line_came_is_known_only_from_when_it_was_watched(tmp_path: Path) -> None:
+    clock = iter((200.0, 200.5, 300.0))
+    path = tmp_path / "log"
+    path.write_bytes(b"before\n")
+    spool = Spool(path, clock=clock.__next__)
+    spool.advance()
+    for _ in range(3):
+        with path.open("ab") as file:
+            file.write(b"after\n")
+        spool.advance()
+    times = [spool.came(spool.index.span(n)[0]) for n in range(len(spool))]
+    assert times == [None, 200.0, 200.0, 300.0]
+    spool.close()
+
+
+def test_reading_after_the_file_was_given_back_is_empty_and_not_another_file(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"mine\n")
+    spool = Spool(path)
+    spool.advance()
+    spool.close()
+    with (tmp_path / "other").open("wb+") as other:  # takes the descriptor
+        other.write(b"other\n")
+        other.flush()
+        assert spool.raw(0) == b""
+        assert spool.after(0) is None
+        assert spool.before(5) is None

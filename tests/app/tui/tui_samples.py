@@ -157,6 +157,7 @@ class FakeController:
         self.state = state
         self.done: list[tuple[str, dict[str, Any]]] = []
         self.outcome: Callable[[FakeController, str], int] = lambda _controller, _id: 0
+        self.workspace: Any = None
         self._confirm = dict(confirm or {})
         self._subscribers: list[Callable[[AppState], None]] = []
         self.forever = asyncio.Event()
