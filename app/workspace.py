@@ -32,6 +32,20 @@ recipe = "demo"
 # budget_usd = 20
 # stop_after_run = true
 
+[runpod]
+# gpus = ["NVIDIA A100-SXM4-80GB"]   # tried in this order; `maxcai pod offers` has the ids
+# volume_id = "..."                  # a network volume, or
+# volume_gb = 200                    # a disk on the pod's host: one of them keeps the data at a stop
+
+[guard]
+# max_hours = 24                     # 0 switches a rule off
+# idle_minutes = 30
+# required = true                    # no run unless the pod can stop itself
+
+[budget]
+# run = 40
+# total = 300
+
 [keys]
 # "pod.stop" = "ctrl+x"
 """

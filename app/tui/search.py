@@ -59,14 +59,14 @@ class Pattern:
         odd = np.union1d(_odd_lines(shown, ends), np.flatnonzero(~short))
         held = self._holding(shown, ends) if self._words else np.arange(len(ends))
         found = np.zeros(len(ends), dtype=bool)
+        search = self._regex.search
         if self._sure:
             found[held] = True
-            held = held[:0]
-        for line in np.setdiff1d(held, odd).tolist():
-            found[line] = self._regex.search(_text(shown, ends, line)) is not None
-        for line in odd.tolist():
-            begin = starts[line]
-            found[line] = self._regex.search(parse(data[begin : data.index(b"\n", begin)]).text) is not None
+        elif len(held):
+            texts = shown.decode("latin-1").split("\n")  # one call; of lines that are not odd it is what is seen
+            found[[line for line in held.tolist() if search(texts[line])]] = True
+        for line, begin in zip(odd.tolist(), starts[odd].tolist(), strict=True):
+            found[line] = search(parse(data[begin : data.index(b"\n", begin)]).text) is not None
         return starts[np.flatnonzero(found != self.inverted)]
 
     def _holding(self, shown: bytes, ends: Offsets) -> Offsets:
@@ -153,7 +153,3 @@ def _odd_lines(shown: bytes, ends: Offsets) -> Offsets:
         return ends[:0]
     places = np.flatnonzero(((codes < 32) & (codes != 10)) | (codes > 126))
     return np.unique(np.searchsorted(ends, places))
-
-
-def _text(shown: bytes, ends: Offsets, line: int) -> str:
-    return shown[int(ends[line - 1]) + 1 if line else 0 : int(ends[line])].decode("ascii")

@@ -1,0 +1,140 @@
+"""The pod's own watchdog as the front door uses it: its policy from the settings, armed loudly, shown as it is."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from app.errors import AppError, sentence
+from app.events import WatchReported
+from app.state import WatchView
+from app.text import moment
+from remote.errors import AgentError, GuardError, JobError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.supervisor import Supervisor
+    from remote.agent.client import Agent
+    from remote.pods.model import Pod
+    from remote.watchdog import Policy, Report
+
+
+def policy(supervisor: Supervisor, pod: Pod, runs: Sequence[str] = ()) -> Policy | None:
+    """What the settings ask of the pod; None when every rule is switched off. `runs`: whose end ends the pod."""
+    from remote.watchdog import AfterExit, Policy
+
+    guard, now = supervisor.settings.guard, supervisor.clock()
+    exits = AfterExit.STOP if runs and guard.after_exit == "stop" else AfterExit.KEEP
+    limit, price = _session_budget(supervisor, pod, now)
+    found = Policy(
+        max_hours=guard.max_hours,
+        idle_minutes=guard.idle_minutes,
+        after_exit=exits,
+        pull_grace_minutes=guard.pull_grace_minutes,
+        lease_minutes=guard.lease_minutes,
+        min_free_gb=guard.min_free_gb,
+        budget_usd=limit,
+        price_per_hour=price,
+        publish_minutes=guard.publish_minutes,
+        elapsed_s=0.0 if pod.started_at is None else max(0.0, now - pod.started_at),
+        runs=tuple(runs),
+        tick_s=guard.tick_seconds,
+    )
+    rules = (found.max_hours, found.idle_minutes, found.lease_minutes, found.budget_usd)
+    return None if exits is AfterExit.KEEP and all(rule is None for rule in rules) else found
+
+
+def _session_budget(supervisor: Supervisor, pod: Pod, now: float) -> tuple[Decimal | None, Decimal | None]:
+    """What this pod session may cost in all, USD, by the tightest budget; and USD/hour with its disks."""
+    from remote.money import disks_per_hour
+
+    fleet = supervisor.fleet
+    disks = disks_per_hour(pod.provider, pod.disk_gb, pod.volume, pod.volume_gb, running=True)
+    price = None if pod.price_per_hour is None else pod.price_per_hour + (disks or 0)
+    states = () if fleet.account is None else fleet.account.budgets
+    left = [state.left for state in states if state.left is not None]
+    if supervisor.settings.budget.run is not None:
+        left.append(supervisor.settings.budget.run)
+    spent = fleet.ledger.session_cost(pod, now)
+    if not left or not price or spent is None:
+        return None, price or None
+    return max(spent + min(left), Decimal("0.01")), price
+
+
+async def arm(supervisor: Supervisor, pod: Pod, agent: Agent, runs: Sequence[str] = ()) -> Report | None:
+    """Arm the pod's watchdog and say what that is worth. None: it could not even be asked.
+
+    Raises NotArmed (or VolumelessStop) when it is not armed and `[guard] required` is set.
+    """
+    from remote import watchdog
+    from remote.errors import NotArmed
+
+    required = supervisor.settings.guard.required
+    try:
+        wish = policy(supervisor, pod, runs)
+        if wish is None:
+            raise NotArmed("Every rule of [guard] is switched off.", "Give it max_hours or idle_minutes.")
+        known = watchdog.remembered(supervisor.workspace.state_dir, pod.provider)
+        with supervisor.activity("pod.guard", "arming the pod's own watchdog"):
+            report = await watchdog.arm(agent, wish, pod.volume, supervisor.settings.guard.accept_loss, known)
+    except (GuardError, AgentError, JobError) as error:
+        _tell(supervisor, WatchView("red", error.message, pod.id, at=supervisor.clock()))
+        supervisor.say("error", f"AUTOMATIC STOP IS NOT ARMED: {sentence(error)}")
+        if required:
+            raise
+        return None
+    heard(supervisor, pod, report)
+    _say(supervisor, pod, report)
+    if required:
+        report.require_armed()
+    return report
+
+
+def _say(supervisor: Supervisor, pod: Pod, report: Report) -> None:
+    level = str(report.level)
+    if level == "red":
+        supervisor.say("error", f"AUTOMATIC STOP IS NOT ARMED: {report.reason}. Stop pod {pod.name} yourself.")
+        return
+    first = report.first
+    when = "" if first is None else f" until {moment(report.until(supervisor.clock()))} ({first.name})"
+    supervisor.say("ok" if level == "green" else "warn", f"watchdog armed{when}, {level}: {report.reason}")
+
+
+def heard(supervisor: Supervisor, pod: Pod, report: Report) -> WatchView:
+    """Show a report and remember what it proves."""
+    from remote import watchdog
+
+    if report.proven:
+        watchdog.remember(supervisor.workspace.state_dir, pod.provider, report)
+    now, first = supervisor.clock(), report.first
+    rule = report.fired or (None if first is None else first.name)
+    found = WatchView(str(report.level), report.reason, pod.id, report.until(now), rule, now)
+    _tell(supervisor, found)
+    return found
+
+
+def _tell(supervisor: Supervisor, watch: WatchView) -> None:
+    supervisor.emit(WatchReported(watch))
+
+
+async def ask(supervisor: Supervisor, pod: Pod, what: str = "report") -> Report:
+    """Ask the pod's watchdog: "report", "renew" or "disarm"; what it says is shown."""
+    from remote import watchdog
+
+    agent = await supervisor.link.agent(pod.id)
+    known = watchdog.remembered(supervisor.workspace.state_dir, pod.provider)
+    report = await {"report": watchdog.report, "renew": watchdog.renew, "disarm": watchdog.disarm}[what](agent, known)
+    heard(supervisor, pod, report)
+    return report
+
+
+async def arm_again(supervisor: Supervisor, pod: Pod) -> Report:
+    """Arm on a person's word. Raises AppError when it is not armed."""
+    agent = await supervisor.link.agent(pod.id)
+    entry = supervisor.book.find(None)
+    runs = (entry.run_id,) if entry is not None and entry.pod == pod.id else ()
+    report = await arm(supervisor, pod, agent, runs)
+    if report is None:
+        raise AppError("automatic stop is not armed", "The reason is above.")
+    return report

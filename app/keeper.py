@@ -1,0 +1,210 @@
+"""Watches over money and results while somebody looks on: local guard, the pod's watchdog, pulls, budgets, bills.
+
+Only where pods are rented. Each service is a step that returns the seconds until the next one; who runs them, and
+tries again after a failure, is `app.supervisor`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from app.events import CostTicked
+from app.reduce import ALIVE
+from app.state import LinkView
+from app.text import duration
+
+if TYPE_CHECKING:
+    from app.runs import RunEntry
+    from app.supervisor import Supervisor
+    from remote.guard import Activity, Decision, Rules, Unpulled
+    from remote.pods.model import Pod
+
+GUARD_S, WATCH_S, PULL_S, MONEY_S, BILL_S = 60.0, 60.0, 60.0, 60.0, 900.0
+"""Seconds between two rounds of each service. Balance is asked twice a minute at most (RunPod's GraphQL quota)."""
+
+Step = Callable[[], Awaitable[float]]
+
+
+class Keeper:
+    """The services of one supervisor. Remembers what it has told, so that each warning is told once."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self._told: dict[tuple[str, str], str] = {}
+
+    def services(self) -> tuple[tuple[str, Step], ...]:
+        """(name, step) of each; none for pods that cost nothing."""
+        if not self._supervisor.fleet.rented:
+            return ()
+        return (
+            ("money", self.money), ("guard", self.guard), ("watchdog", self.watchdog), ("results", self.results),
+            ("bill", self.bill),
+        )  # fmt: skip
+
+    def tell_once(self, subject: str, level: str, text: str) -> None:
+        """Say it, unless this level of this subject was told before."""
+        if self._told.get((subject, "")) != level:
+            self._told[subject, ""] = level
+            self._supervisor.say(level, text)
+
+    def _running(self) -> Pod | None:
+        """The pod of ours that runs and can be reached."""
+        from remote.pods.model import PodStatus
+
+        fleet = self._supervisor.fleet
+        up = (pod for pod in fleet.pods if fleet.is_ours(pod) and pod.status is PodStatus.RUNNING and pod.endpoint)
+        return next(up, None)
+
+    # --- money -------------------------------------------------------------------------------------------------------
+
+    async def money(self) -> float:
+        """Read balance, burn and budgets; warn at 80 and 100 % of a budget, and when the money runs out."""
+        from app.rent import budgets
+
+        supervisor = self._supervisor
+        if not supervisor.fleet.pods:
+            await supervisor.look()
+        found = await supervisor.fleet.read_account(budgets(supervisor.settings), self._run())
+        supervisor.emit(CostTicked(supervisor.fleet.cost(supervisor.clock())))
+        for state in found.budgets:
+            if state.level in ("warn", "stop", "unknown"):
+                level = "error" if state.level == "stop" else "warn"
+                self.tell_once(f"budget {state.name}", level, f"budget: {state}")
+        lasts = found.runway
+        if lasts.level in ("warn", "stop") and lasts.seconds is not None:
+            level = "error" if lasts.level == "stop" else "warn"
+            self.tell_once("runway", level, f"the money lasts {duration(lasts.seconds)} (h:mm:ss) at this rate")
+        return MONEY_S
+
+    def _run(self) -> tuple[str, float] | None:
+        """The pod of the newest run and when that began: what the run's budget is about."""
+        entry = self._supervisor.book.find(None)
+        run = self._supervisor.state().run
+        if entry is None:
+            return None
+        began = run.started_at if run is not None and run.run_id == entry.run_id else None
+        return entry.pod, began if began is not None else entry.started
+
+    async def bill(self) -> float:
+        """Put what was billed beside the ledger."""
+        from remote import billing
+
+        fleet = self._supervisor.fleet
+        found = await billing.reconcile(fleet.provider, fleet.state_dir, fleet.clock)
+        if found is not None and found.stray:
+            total = sum(record.total or 0 for record in found.stray)
+            text = f"${total:.2f} were billed for times in which no session of this workspace is known: `maxcai cost`"
+            self.tell_once("stray", "warn", text)
+        return BILL_S
+
+    # --- guard -------------------------------------------------------------------------------------------------------
+
+    def rules(self) -> Rules:
+        """When this machine stops a pod, by the settings."""
+        from remote.guard import Rules
+
+        settings = self._supervisor.settings
+        return Rules(settings.guard.idle_minutes, settings.guard.max_hours, settings.stop_after_run)
+
+    async def guard(self) -> float:
+        """One round of the local guard: decide, tell, stop."""
+        from remote.enforce import enforce
+        from remote.guard import Act
+
+        supervisor, fleet = self._supervisor, self._supervisor.fleet
+        decisions = await self.decisions()
+        for one in decisions:
+            if one.act is Act.WARN and one.rule not in ("budget", "runway"):  # those are `money`'s to tell
+                self.tell_once(f"{one.pod.id} {one.rule}", "warn", f"pod {one.pod.name}: {one.why}")
+            elif one.act is Act.STOP:
+                supervisor.say("warn", f"pod {one.pod.name} is being stopped: {one.why}")
+        outcomes = await enforce(
+            decisions, fleet.provider, fleet.state_dir, fleet.clock, checkpoint=self._checkpoint, pull=self._pull
+        )  # fmt: skip
+        for outcome in outcomes:
+            said = "".join(f"; {remark}" for remark in outcome.remarks)
+            word, level = ("stopped", "ok") if outcome.stopped else ("NOT stopped", "error")
+            supervisor.say(level, f"pod {outcome.decision.pod.name} was {word} ({outcome.decision.why}){said}")
+        if outcomes:
+            await supervisor.look()
+        return GUARD_S
+
+    async def decisions(self) -> tuple[Decision, ...]:
+        """What the local guard would do now."""
+        from remote.enforce import ours
+        from remote.guard import Money, decide
+
+        supervisor, fleet = self._supervisor, self._supervisor.fleet
+        await supervisor.look()
+        work: dict[str, Activity] = {}
+        pod = self._running()
+        if pod is not None:
+            seen = await self._observe(pod)
+            work |= {} if seen is None else {pod.id: seen}
+        account = fleet.account
+        money = Money() if account is None else Money(account.budgets, account.runway)
+        return decide(fleet.pods, self.rules(), work, money, supervisor.clock(), ours(fleet.journal))
+
+    async def _observe(self, pod: Pod) -> Activity | None:
+        from remote.activity import observe
+        from remote.errors import RemoteError
+
+        supervisor = self._supervisor
+        try:
+            agent = await supervisor.link.agent(pod.id)
+            workspace = supervisor.workspace
+            return await observe(pod, agent, workspace.state_dir, workspace.runs_dir, supervisor.clock())
+        except RemoteError:
+            return None  # what cannot be asked has no activity: the guard warns and leaves it alone
+
+    async def _checkpoint(self, pod: Pod) -> None:
+        from remote.activity import end_runs
+
+        await end_runs(await self._supervisor.link.agent(pod.id))
+
+    async def _pull(self, pod: Pod) -> Unpulled:
+        from remote.activity import bring_home
+
+        return await bring_home(await self._supervisor.link.agent(pod.id), self._supervisor.workspace.runs_dir)
+
+    # --- the pod -----------------------------------------------------------------------------------------------------
+
+    async def watchdog(self) -> float:
+        """Renew the lease, if there is one, and see what the pod's watchdog is worth."""
+        from app import arming
+
+        supervisor, pod = self._supervisor, self._running()
+        if pod is None or not self._linked(supervisor.state().link):
+            return 5.0
+        lease = supervisor.settings.guard.lease_minutes
+        report = await arming.ask(supervisor, pod, "report" if lease is None else "renew")
+        if report.level == "red":
+            self.tell_once(f"{pod.id} watchdog", "error", f"AUTOMATIC STOP IS NOT ARMED: {report.reason}")
+        for disk in report.low_disk:
+            self.tell_once(f"{pod.id} {disk}", "warn", f"{disk} of pod {pod.name} is nearly full")
+        return WATCH_S if lease is None else min(WATCH_S, lease * 20.0)
+
+    async def results(self) -> float:
+        """Bring home what a run has finished so far, metrics first; warn when its newest checkpoint here is old."""
+        supervisor = self._supervisor
+        entry, run = supervisor.book.find(None), supervisor.state().run
+        alive = entry is not None and run is not None and run.run_id == entry.run_id and run.state in ALIVE
+        if entry is None or not alive or not self._linked(supervisor.state().link):
+            return 5.0
+        await supervisor.pull(entry, quiet=True)
+        self._checkpoint_age(entry)
+        return PULL_S
+
+    def _checkpoint_age(self, entry: RunEntry) -> None:
+        from remote.sync.ledger import CHECKPOINT_OLD_S, checkpoint_age
+
+        supervisor = self._supervisor
+        age = checkpoint_age(supervisor.workspace.run_dir(entry.run_id), supervisor.clock())
+        if age is not None and age > CHECKPOINT_OLD_S:
+            text = f"the newest verified checkpoint at home is {duration(age)} (h:mm:ss) old"
+            self.tell_once(f"{entry.run_id} checkpoint", "warn", text)
+
+    @staticmethod
+    def _linked(link: LinkView) -> bool:
+        return link.state == "up"

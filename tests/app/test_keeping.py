@@ -1,0 +1,182 @@
+"""Warnings told once, a policy made of settings, reminders, and what the pod's watchdog is worth in the picture."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from app import arming
+from app.controller import Controller
+from app.errors import SettingsError, Unagreed, sentence
+from app.events import PodsListed, WatchReported
+from app.keeper import Keeper
+from app.ready import _project, sources
+from app.reduce import reduce
+from app.reminders import reminders
+from app.rent import create, wanted
+from app.sections import Budget, Guard, RunPod
+from app.settings import Settings, load
+from app.state import AppState, PodView, WatchView
+from app.workspace import find
+from remote.errors import InsufficientFunds
+from remote.pods.model import Pod, PodStatus, VolumeKind
+from remote.watchdog import AfterExit
+from tests.sim.runpod_api.harness import Simulator
+from tests.sim.runpod_api.model import BootTimes
+
+POD = PodView("p", "maxcai-p", "runpod", "RUNNING", "A100", 1, Decimal("1.74"), "h", 1, 5.0)
+ARMED = WatchView("green", "it worked before", "p", until=100.0, rule="idle")
+RENTED = Pod(
+    "p", "maxcai-p", "runpod", PodStatus.RUNNING, "/workspace", "python3", price_per_hour=Decimal(2), started_at=0.0,
+    disk_gb=0, volume=VolumeKind.PERSISTENT, volume_gb=0,
+)  # fmt: skip
+
+
+@pytest.fixture
+async def cloud() -> AsyncIterator[Simulator]:
+    async with Simulator(boot=BootTimes.instant()) as sim:
+        yield sim
+
+
+@pytest.fixture
+async def controller(
+    cloud: Simulator, workspace_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Controller]:
+    for name, value in cloud.environ().items():
+        monkeypatch.setenv(name, value)
+    settings = Settings(provider="runpod", runpod=RunPod(volume_gb=20), budget=Budget(total=Decimal(10)))
+    controller = Controller(find(workspace_dir), settings, clock=cloud.clock)
+    yield controller
+    await controller.close()
+
+
+async def test_a_budget_is_warned_of_at_80_and_at_100_percent_once_each(
+    controller: Controller, cloud: Simulator
+) -> None:
+    await create(controller.supervisor, agreed=True, wait=False)
+    keeper = Keeper(controller.supervisor)
+    told: list[str] = []
+    for hours in (4, 1, 0, 1, 0):  # at $1.75/h: 7.0, 8.75, the same, 10.5, the same
+        await cloud.advance(hours * 3600)
+        await keeper.money()
+        told.append(" ".join(n.level for n in controller.state.notices if n.text.startswith("budget:")))
+    assert told == ["", "warn", "warn", "warn error", "warn error"]
+    (budget,) = controller.state.cost.budgets
+    assert (budget.name, budget.level) == ("total", "stop")
+
+
+async def test_the_guard_stops_what_is_over_budget_and_says_so(controller: Controller, cloud: Simulator) -> None:
+    pod = await create(controller.supervisor, agreed=True, wait=False)
+    await cloud.advance(6 * 3600)
+    keeper = Keeper(controller.supervisor)
+    await keeper.money()
+    acts = {(str(d.act), str(d.rule)) for d in await keeper.decisions() if d.pod.id == pod.id}
+    assert ("stop", "budget") in acts
+
+
+async def test_renting_asks_first_with_the_price(controller: Controller, cloud: Simulator) -> None:
+    with pytest.raises(Unagreed) as question:
+        await create(controller.supervisor, agreed=False)
+    assert any("$1.74/h" in line for line in question.value.lines)
+    assert question.value.exit_code == 3
+    asked: list[str] = []
+
+    async def no(confirm: object) -> bool:
+        asked.append(str(confirm))
+        return False
+
+    assert await controller.perform("pod.create", ask=no) == 3
+    assert asked
+    assert not cloud.state.pods
+
+
+def test_the_policy_is_the_settings_less_what_the_session_has_run(controller: Controller) -> None:
+    supervisor = controller.supervisor
+    pod = replace(RENTED, started_at=supervisor.clock() - 3600)
+    policy = arming.policy(supervisor, pod, ("R",))
+    assert policy is not None
+    assert (policy.max_hours, policy.idle_minutes, policy.elapsed_s) == (24.0, 30.0, 3600.0)
+    assert (policy.after_exit, policy.runs) == (AfterExit.STOP, ("R",))
+    before_any_run = arming.policy(supervisor, pod)
+    assert before_any_run is not None
+    assert before_any_run.after_exit is AfterExit.KEEP
+    off = Settings(provider="runpod", guard=Guard.model_validate({"max_hours": 0, "idle_minutes": 0}))
+    supervisor.settings = off
+    assert arming.policy(supervisor, pod) is None
+
+
+def test_the_watchdogs_word_ends_with_its_pods_session() -> None:
+    state = reduce(AppState("p"), PodsListed((POD,), 1.0))
+    state = reduce(state, WatchReported(ARMED))
+    assert state.watch == ARMED
+    assert reduce(state, PodsListed((POD,), 2.0)).watch == ARMED
+    assert reduce(state, PodsListed((replace(POD, status="STOPPED"),), 3.0)).watch is None
+
+
+@pytest.mark.parametrize(
+    ("watch", "told"),
+    [
+        (ARMED, "its watchdog is armed until 1970-01-01 00:01:40Z (green)"),
+        (
+            replace(ARMED, level="red", reason="its process has died"),
+            "it does NOT stop by itself: its process has died",
+        ),
+        (None, "was not looked at"),
+    ],
+)
+def test_what_still_costs_is_told_with_what_its_watchdog_is_worth(watch: WatchView | None, told: str) -> None:
+    (line,) = reminders(AppState("p", pods=(POD,), watch=watch))
+    assert "maxcai-p goes on at $1.74/h" in line
+    assert told in line
+    assert list(reminders(AppState("p", pods=(replace(POD, provider="local"),)))) == []
+    assert list(reminders(AppState("p", pods=(replace(POD, ours=False),)))) == []
+
+
+def test_sections_come_from_file_and_environment_and_mistakes_are_named(tmp_path: Path) -> None:
+    (tmp_path / "maxcai.toml").write_text('[runpod]\nvolume_gb = 100\nimage = "a"\n[guard]\nidle_minutes = 0\n')
+    settings = load(tmp_path, {"MAXCAI_RUNPOD_IMAGE": "b", "MAXCAI_RUNPOD_GPUS": "X, Y", "MAXCAI_BUDGET_DAY": "5"})
+    assert (settings.runpod.image, settings.runpod.volume_gb, settings.runpod.gpus) == ("b", 100, ("X", "Y"))
+    assert (settings.guard.idle_minutes, settings.guard.max_hours, settings.budget.day) == (None, 24.0, Decimal(5))
+    assert wanted(settings).gpu == "X"
+    load(tmp_path, {"MAXCAI_RUNPOD_URL": "http://127.0.0.1:1"})
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[runpod]\nvolum_gb = 5", "unknown key runpod.volum_gb. Did you mean runpod.volume_gb?"),
+        ("[gaurd]\na = 1", "unknown key gaurd. Did you mean guard?"),
+        ('[runpod]\ntransport = "v3"', "runpod.transport: input should be 'v2' or 'sdk', got 'v3'"),
+        ("[budget]\nday = -1", "budget.day"),
+        ('[runpod]\napi_key = "x"', "looks like a credential"),
+    ],
+)
+def test_a_wrong_section_names_the_key_and_the_nearest(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "maxcai.toml").write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, {})
+    assert told in sentence(caught.value)
+
+
+def test_what_the_pipeline_requires_travels_where_the_workspace_does_not_say_it(controller: Controller) -> None:
+    sent = [place for _path, place in sources(controller.supervisor)]
+    assert "pyproject.toml" in sent
+    made = tomllib.loads(
+        _project(["httpx>=1", 'torch==2; extra == "pipeline"', 'x; python_version>"3" and extra=="q"'])
+    )
+    assert made["project"]["dependencies"] == ["httpx>=1"]
+    assert made["project"]["optional-dependencies"] == {"pipeline": ["torch==2"], "q": ["x"]}
+
+
+async def test_an_account_that_cannot_pay_an_hour_is_told_before_anything_is_sent(
+    controller: Controller, cloud: Simulator
+) -> None:
+    cloud.set_balance("1.00")
+    with pytest.raises(InsufficientFunds, match="balance is"):
+        await create(controller.supervisor, agreed=True)
+    assert not cloud.state.pods
