@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app import packages
 from app.actions import registry
 from app.actions.base import AGREED, Action, without_asking
 from app.errors import FAILED, OK, USAGE, Refused, Unagreed, UsageError, exit_code, sentence
@@ -32,8 +33,9 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0 ok, 1 failed, 2 usage, 3 refused by a guard, 4 unreachable."""
     _usable_streams()
+    words = sys.argv[1:] if argv is None else list(argv)
     try:
-        options = parser().parse_args(argv)
+        options = parser(words).parse_args(words)
     except SystemExit as leaving:  # argparse has printed its sentence or the help
         return leaving.code if isinstance(leaving.code, int) else USAGE
     try:
@@ -64,8 +66,20 @@ def _usable_streams() -> None:
             stream.reconfigure(errors="replace")
 
 
-def parser() -> argparse.ArgumentParser:
-    """The argparse tree: one command per action that has one."""
+class _Command(argparse.ArgumentParser):
+    """A command at any depth: it takes the common options too, and `verb` is its own last word."""
+
+    def __init__(self, *, parents: Sequence[argparse.ArgumentParser] = (), **more: Any) -> None:
+        super().__init__(parents=[*parents, _common()], **more)
+        self.set_defaults(verb=self.prog.rpartition(" ")[2])
+
+
+def parser(line: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """The argparse tree: one command per action that has one, and the commands of `app.packages`.
+
+    Args:
+        line: the words that are to be parsed: a package that it does not name is not loaded. None: all are.
+    """
     root = argparse.ArgumentParser(
         prog="maxcai",
         parents=[_common()],
@@ -73,22 +87,28 @@ def parser() -> argparse.ArgumentParser:
         "Without a command: the panel.",
         epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 refused by a guard, 4 unreachable.",
     )
-    root.set_defaults(action=None, debug=False, readonly=False, yes=False, json=False, workspace=None, provider=None)
-    # Not the same object as above: the defaults just set would undo what stands before the command.
-    common = _common()
-    commands = root.add_subparsers(metavar="COMMAND", title="commands")
+    root.set_defaults(
+        action=None, group=None, debug=False, readonly=False, yes=False, json=False, workspace=None, provider=None
+    )
+    commands = root.add_subparsers(metavar="COMMAND", title="commands", parser_class=_Command)
     groups: dict[str, Any] = {}
     for action in registry.ACTIONS:
         words = tuple(word for word in action.cli if not word.startswith("-"))
         if not words or words != action.cli:
             continue  # a view act, or another spelling of a command that has its own action
+        if words[0] in packages.GROUPS:
+            continue  # the package has this verb and others
         level = commands
         if len(words) == 2:
             if words[0] not in groups:
                 group = commands.add_parser(words[0], help=_group_help(words[0]))
                 groups[words[0]] = group.add_subparsers(metavar="COMMAND", required=True)
             level = groups[words[0]]
-        _add(level.add_parser(words[-1], parents=[common], help=action.help, description=action.help), action)
+        _add(level.add_parser(words[-1], help=action.help, description=action.help), action)
+    for word, text in packages.GROUPS.items():
+        group = commands.add_parser(word, help=text)
+        if line is None or word in line:
+            packages.build(word, group)
     return root
 
 
@@ -135,13 +155,15 @@ def _add(command: argparse.ArgumentParser, action: Action) -> None:
 
 
 def _dispatch(options: argparse.Namespace) -> int:
-    # pydantic costs about 100 ms; help and usage errors do not pay for it.
-    from app.settings import load
-    from app.workspace import find
-
     root = Path(options.workspace) if options.workspace else Path.cwd()
     if not root.is_dir():
         raise UsageError(f"{root} is not a folder", "Name an existing folder with -C.")
+    if options.group is not None:
+        return packages.run(options, root, readonly=_readonly(options.readonly))
+    # pydantic costs about 100 ms; help, usage errors, tasks and reviews do not pay for it.
+    from app.settings import load
+    from app.workspace import find
+
     settings = load(root.resolve(), os.environ, {"provider": options.provider})
     workspace = find(root, settings.state_dir, settings.runs_dir)
     at_terminal = sys.stdin.isatty() and sys.stdout.isatty()
@@ -158,7 +180,11 @@ def _dispatch(options: argparse.Namespace) -> int:
 def _controller(workspace: Workspace, settings: Settings, readonly: bool) -> Controller:
     from app.controller import Controller
 
-    return Controller(workspace, settings, readonly=readonly or bool(os.environ.get("MAXCAI_READONLY")))
+    return Controller(workspace, settings, readonly=_readonly(readonly))
+
+
+def _readonly(asked: bool) -> bool:
+    return asked or bool(os.environ.get("MAXCAI_READONLY"))
 
 
 def _panel(workspace: Workspace, settings: Settings, demo: bool, readonly: bool) -> int:

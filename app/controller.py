@@ -78,9 +78,9 @@ class Controller:
         """Every action with the person's own keys, in the order of help and palette."""
         return self._actions
 
-    def reason(self, action_id: str) -> str | None:
+    def reason(self, action_id: str, args: Args | None = None) -> str | None:
         """Why this action is refused now, or None."""
-        return registry.refusal(action_id, self.state)
+        return registry.refusal(action_id, self.state, args)
 
     def confirm(self, action_id: str) -> Confirm | None:
         """What to ask before doing it, or None."""
@@ -89,7 +89,7 @@ class Controller:
     async def stream(self, action_id: str, args: Args | None = None) -> AsyncIterator[AppEvent]:
         """Do an action; every event is folded in and then handed out. Raises what the action raises."""
         action = registry.by_id(action_id)
-        refusal = self.reason(action_id)
+        refusal = self.reason(action_id, args)
         if refusal is not None:
             raise Refused(f"{action.title}: {refusal}")
         context = Context(self.workspace, self.supervisor, lambda: self.state, self.clock)

@@ -6,7 +6,7 @@ The acts themselves, with their journal and ledger, are `remote.pods.lifecycle`'
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -138,12 +138,14 @@ class Fleet:
         await self.list()
         return pod
 
-    async def restart(self, pod: Pod) -> Pod:
-        """Restart a running pod and wait for its new address."""
+    async def restart(self, pod: Pod, overridden: Sequence[str] = ()) -> Pod:
+        """Restart a running pod and wait for its new address. What was `overridden` for it is journalled."""
         from remote.pods import lifecycle
 
         self._settled = False
-        pod = await lifecycle.restart(self.provider, pod.id, self.state_dir, self.clock)
+        pod = await lifecycle.restart(
+            self.provider, pod.id, self.state_dir, self.clock, overridden=overridden
+        )  # fmt: skip
         await self.list()
         return pod
 

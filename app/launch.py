@@ -9,10 +9,12 @@ import asyncio
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.arming import arm
+from app.clearance import clear
 from app.errors import Refused, UsageError
 from app.events import JobReported
 from app.fleet import LOCAL
@@ -37,12 +39,16 @@ PASSED_ON = ("MAXCAI_CACHE_DIR", "MAXCAI_ONLINE")
 """Variables of this machine that a run on the embedded pod may see."""
 
 
-async def start_run(supervisor: Supervisor, recipe: str, *, agreed: bool = False) -> RunEntry:
-    """Start a new run of a recipe. Raises UsageError for an unknown recipe, Refused or Busy when a run is alive.
+async def start_run(
+    supervisor: Supervisor, recipe: str, *, agreed: bool = False, without_review: str | None = None
+) -> RunEntry:
+    """Start a new run of a recipe. Raises UsageError for an unknown recipe, Refused or Busy when a run is alive, and
+    Refused where a review is required and there is neither an approved one nor a reason to go without.
 
     Where pods are rented one is made or started first, which raises Unagreed unless `agreed`.
     """
     check_recipe(supervisor.workspace, recipe)
+    cleared = await asyncio.to_thread(clear, supervisor, recipe, without_review)
     async with supervisor.book.launching():
         from remote.jobs import new_run_id
 
@@ -51,7 +57,7 @@ async def start_run(supervisor: Supervisor, recipe: str, *, agreed: bool = False
         await _refuse_if_alive(agent)
         run_id = new_run_id(supervisor.clock())
         tree, session = await _prepared(supervisor, pod, run_id, recipe)
-        entry = RunEntry(run_id, recipe, pod.id, tree, 1, supervisor.clock())
+        entry = RunEntry(run_id, recipe, pod.id, tree, 1, supervisor.clock(), cleared.review, cleared.without)
         await _launch(supervisor, pod, entry, session)
     return entry
 
@@ -85,7 +91,7 @@ async def resume_run(supervisor: Supervisor, before: RunEntry, *, agreed: bool =
             raise Refused(f"run {entry.run_id} has finished", "Read it with `maxcai run report`, or start a new run.")
         attempt = await _next_attempt(agent, entry)
         tree, session = await _prepared(supervisor, pod, entry.run_id, entry.recipe)
-        entry = RunEntry(entry.run_id, entry.recipe, pod.id, tree, attempt, supervisor.clock())
+        entry = replace(entry, pod=pod.id, tree=tree, attempt=attempt, started=supervisor.clock())
         await _launch(supervisor, pod, entry, session)
     return entry
 
@@ -177,7 +183,10 @@ async def _next_attempt(agent: Agent, entry: RunEntry) -> int:
 
 async def _launch(supervisor: Supervisor, pod: Pod, entry: RunEntry, session: Session | None) -> None:
     """Journal, note in the book, launch. Asking again after a lost answer never starts a second process."""
-    facts = {"run_id": entry.run_id, "attempt": entry.attempt, "pod": pod.id, "tree": entry.tree}
+    facts = {
+        "run_id": entry.run_id, "attempt": entry.attempt, "pod": pod.id, "tree": entry.tree, "review": entry.review,
+        "without_review": entry.without_review,
+    }  # fmt: skip
     with (
         supervisor.fleet.journal.acting(LAUNCH, **facts) as found,
         supervisor.activity("run.start", f"launching run {entry.run_id} ({entry.recipe})"),

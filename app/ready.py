@@ -120,7 +120,9 @@ async def make_ready(
         for number in range(TRIES):
             try:
                 agent = await supervisor.link.agent(pod.id)
-                report = await setup(agent, asked, needs, spool, supervisor.clock, told, progress, force)
+                report = await setup(
+                    agent, asked, needs, spool, supervisor.clock, told, progress, force, supervisor.fleet.journal
+                )
                 return _done(supervisor, report)
             except SshError as error:
                 if not error.retryable or number == TRIES - 1:

@@ -221,12 +221,15 @@ async def agree_to_start(supervisor: Supervisor, pod: Pod, agreed: bool) -> None
 
     found = await within_budget(supervisor)
     price, balance = pod.price_per_hour, found.balance
+    unknown = None
     if balance is not None and balance.balance is not None:
-        creating.covers(balance, price)
+        unknown = creating.covers(balance, price)
     if agreed:
         return
     lasts = f"balance {money(None if balance is None else balance.balance)}"
-    raise Unagreed(f"Start pod {pod.name}?", (f"{money(price)}/h while it runs", lasts), "start")
+    raise Unagreed(
+        f"Start pod {pod.name}?", (f"{money(price)}/h while it runs", lasts, *([unknown] if unknown else ())), "start"
+    )
 
 
 async def start_blocked(supervisor: Supervisor, pod: Pod) -> ResumeBlocked:

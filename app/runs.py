@@ -17,7 +17,11 @@ from remote.files import append_json, locked, read_json_lines
 
 @dataclass(frozen=True, slots=True)
 class RunEntry:
-    """One attempt of one run. `started` is unix seconds, `tree` the pushed code's id."""
+    """One attempt of one run. `started` is unix seconds, `tree` the pushed code's id.
+
+    `review` is the id of the review that the deployment gate let it pass by, `without_review` a person's reason to
+    start without one; both are None where no review was asked for.
+    """
 
     run_id: str
     recipe: str
@@ -25,6 +29,8 @@ class RunEntry:
     tree: str
     attempt: int
     started: float
+    review: str | None = None
+    without_review: str | None = None
 
 
 class RunBook:
@@ -88,6 +94,12 @@ def _entry(raw: Mapping[str, Any]) -> RunEntry | None:
             tree=str(raw["tree"]),
             attempt=int(raw["attempt"]),
             started=float(raw["started"]),
+            review=_words(raw.get("review")),
+            without_review=_words(raw.get("without_review")),
         )
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _words(value: Any) -> str | None:
+    return None if value is None else str(value)

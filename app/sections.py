@@ -87,5 +87,13 @@ class Budget(Section):
     total: Usd = None
 
 
-SECTIONS: dict[str, type[Section]] = {"runpod": RunPod, "setup": Setup, "guard": Guard, "budget": Budget}
+class Reviews(Section):
+    """[reviews]: what must have been reviewed."""
+
+    required: bool = False  # no run but of `demo` and `smoke` without an approved review
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "runpod": RunPod, "setup": Setup, "guard": Guard, "budget": Budget, "reviews": Reviews,
+}  # fmt: skip
 """The tables of maxcai.toml besides [keys]."""

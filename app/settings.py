@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError
 
 from app.errors import SettingsError
-from app.sections import SECTIONS, Budget, Guard, RunPod, Section, Setup
+from app.sections import SECTIONS, Budget, Guard, Reviews, RunPod, Section, Setup
 
 FILE = "maxcai.toml"
 PREFIX = "MAXCAI_"
@@ -38,6 +38,7 @@ class Settings(Section):
     setup: Setup = Setup()  # how a rented pod is made ready
     guard: Guard = Guard()  # when a rented pod is stopped
     budget: Budget = Budget()  # what may be spent
+    reviews: Reviews = Reviews()  # what must have been reviewed before it runs
 
 
 _CREDENTIAL_NAME = re.compile(r"(api[_-]?key|token|secret|password|passphrase|credential)", re.IGNORECASE)

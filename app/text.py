@@ -138,6 +138,11 @@ def run_text(view: RunView, entry: RunEntry) -> str:
     ]
     if view.reason:
         lines.append(f"  {harmless(view.reason)}")
+    if entry.review or entry.without_review:
+        lines.append(
+            f"  approved by review {entry.review}" if entry.review
+            else f"  STARTED WITHOUT A REVIEW: {entry.without_review}"
+        )  # fmt: skip
     for step in view.steps:
         amount = (
             "" if step.done is None else f"  {step.done}/{'?' if step.total is None else step.total} {step.unit or ''}"
@@ -161,6 +166,8 @@ def run_data(view: RunView, entry: RunEntry) -> dict[str, Any]:
         "pod": entry.pod,
         "tree": entry.tree,
         "reason": view.reason,
+        "review": entry.review,
+        "without_review": entry.without_review,
         "exit_code": view.exit_code,
         "started": view.started_at,
         "finished": view.finished_at,

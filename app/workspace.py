@@ -46,6 +46,9 @@ recipe = "demo"
 # run = 40
 # total = 300
 
+[reviews]
+# required = true                    # no run but of demo and smoke without an approved review
+
 [keys]
 # "pod.stop" = "ctrl+x"
 """

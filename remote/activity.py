@@ -43,16 +43,27 @@ async def agent_of(pod: Pod, provider: Provider, state_dir: Path) -> AsyncIterat
 async def observe(pod: Pod, agent: Agent, state_dir: Path, runs_dir: Path, now: float) -> Activity | None:
     """What is known of a running pod's work at `now` (unix seconds); None when its session is not told.
 
-    A pod was last active when its GPUs were last seen busy or the bytes its runs wrote last differed from before.
+    A pod was last active when its GPUs were last seen busy, when the bytes its runs wrote last differed from before or
+    when a living run's log last grew. `last_active` is None when that cannot be known. A set-up that lives is a run
+    alive; one that is over is nobody's run. Interactive SSH sessions are not seen from here: the pod's watchdog counts
+    them.
     """
     from remote import jobs
 
     if pod.session is None:
         return None
     runs = await jobs.runs(agent)
-    over = [run for run in runs if not run.state.alive]
-    active = _remember(state_dir / "activity.json", pod, sum(sum(run.sizes.values()) for run in runs), now)
-    return Activity(pod.session, active, len(runs) - len(over), len(over), await _missing(agent, runs, runs_dir))
+    alive = sum(run.state.alive for run in runs)
+    over = sum(not run.state.alive for run in _results(runs))
+    active = _remember(state_dir / "activity.json", pod, runs, now)
+    return Activity(pod.session, active, alive, over, await _missing(agent, runs, runs_dir))
+
+
+async def missing(agent: Agent, runs_dir: Path) -> Unpulled:
+    """What of the pod's runs is still only there. Raises SshError, AgentError and SyncError."""
+    from remote import jobs
+
+    return await _missing(agent, await jobs.runs(agent), runs_dir)
 
 
 async def _missing(agent: Agent, runs: tuple[JobStatus, ...], runs_dir: Path) -> Unpulled:
@@ -89,17 +100,34 @@ async def end_runs(agent: Agent, grace_s: float = CHECKPOINT_GRACE_S) -> None:
             await jobs.cancel(agent, run.run_id, grace_s)
 
 
-def _remember(path: Path, pod: Pod, written: int, now: float) -> float:
-    """When the pod was last active, by comparison with what was seen the last time; then remembers this time."""
+def _remember(path: Path, pod: Pod, runs: tuple[JobStatus, ...], now: float) -> float | None:
+    """When the pod was last active, by comparison with what was seen the last time; then remembers this time.
+
+    None while its GPUs are not told of; that time may have been work, so that idleness is counted from its end.
+    """
     session = pod.session
     assert session is not None
+    written = sum(sum(run.sizes.values()) for run in runs)
     before = _recall(path)
-    seen = before.get(session.key)
-    busy = any(use.util is not None and use.util >= BUSY_PERCENT for use in pod.use)
-    active = now if busy or seen is None or seen[0] != written else min(seen[1], now)
+    seen, busy = before.get(session.key), _busy(pod)
+    grew = [now - run.activity_age_s for run in runs if run.state.alive and run.activity_age_s is not None]
+    active: float | None = now
+    if busy is None and seen is not None and seen[0] == written:
+        active = None
+    elif not busy and seen is not None and seen[0] == written:
+        active = min(max([seen[1], *grew]), now)
     kept = {key: value for key, value in before.items() if not _of(key, session)}
-    write_atomic(path, json.dumps({**kept, session.key: [written, active]}).encode())
+    write_atomic(path, json.dumps({**kept, session.key: [written, now if active is None else active]}).encode())
     return active
+
+
+def _busy(pod: Pod) -> bool | None:
+    """Whether one of its GPUs works; None when that is not told. A pod without a GPU has none that works."""
+    if any(use.util is not None and use.util >= BUSY_PERCENT for use in pod.use):
+        return True
+    if not pod.use and pod.gpu is None and not pod.gpu_count:
+        return False
+    return None if not pod.use or any(use.util is None for use in pod.use) else False
 
 
 def _recall(path: Path) -> dict[str, tuple[int, float]]:

@@ -7,7 +7,7 @@ Network volumes belong to no session: see `remote.money`. Fetching what was bill
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +19,9 @@ from remote.pods.model import Pod, PodSession, PodStatus, VolumeKind
 
 _HOUR = Decimal(3600)
 _UPPER = "; end time is an upper bound"
+_APART_S = 30.0
+"""Seconds between two readings that must both lack a pod before it counts as gone."""
+
 _MISTAKE_S = 60.0
 """Seconds after its end from which on a session that is still listed as running has not ended."""
 
@@ -270,11 +273,13 @@ class Ledger:
 
         `pods` is the complete list of every provider that occurs in it or is named in `providers`; rows of other
         providers are left alone. A running pod without a row gets one. A row is closed when its pod is stopped,
-        runs a later session, or is missing from two readings. UNKNOWN closes nothing.
+        runs a later session, or is missing from two readings half a minute apart; should the pod be listed again, the
+        row goes on as if it had not been missing. UNKNOWN closes nothing.
         """
         listed = {pod.id: pod for pod in pods}
         heard = {pod.provider for pod in listed.values()} | set(providers)
         closed = []
+        self._found_again(listed)
         for row in self.rows():
             if not (row.open or row.keeps) or row.provider not in heard:
                 continue
@@ -308,9 +313,20 @@ class Ledger:
         if row is not None and row.stopped_at is not None and (row.bound or now - row.stopped_at > _MISTAKE_S):
             self._write("reopened", row.session, at=now)
 
+    def _found_again(self, listed: Mapping[str, Pod]) -> None:
+        """Undo the end of rows whose pods were missing, as from lists read with another account's key."""
+        for row in self.rows():
+            pod = listed.get(row.session.pod_id)
+            if pod is None or pod.status is PodStatus.GONE or row.missing_at is None or row.released_at is None:
+                continue
+            ended = row.bound and row.stopped_at == row.missing_at  # the missing pod's session was ended, too
+            self._write("reopened" if ended else "kept", row.session)
+
     def _missing(self, row: Row, now: float) -> bool:
         if row.missing_at is None:
             self._write("missing", row.session, at=now)
+            return False
+        if now - row.missing_at < _APART_S:
             return False
         if row.open:
             why = "the provider lists the pod no more" + _UPPER
@@ -379,6 +395,8 @@ def _fold(before: Row | None, line: dict[str, Any]) -> Row:
         return replace(before, missing_at=None)
     if event == "reopened":
         return replace(before, stopped_at=None, why=None, bound=False, missing_at=None, released_at=None, logged=False)
+    if event == "kept":
+        return replace(before, missing_at=None, released_at=None)
     if event == "released" and before.released_at is None:
         return replace(before, released_at=_finite(line["at"]))
     if event == "price" and before.price is None:

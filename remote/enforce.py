@@ -61,7 +61,7 @@ async def enforce(
 
     Each pod is read again first, and once more right before its stop: one that is over, unknown or in another session
     than the decision was about is left alone. A pod that keeps nothing is not stopped while files of its runs are only
-    there.
+    there, and its runs are not ended unless what they have written so far could be brought home.
     """
     one_by_one = [decision for decision in decisions if decision.act is Act.STOP]
     enforcer = _Enforcer(provider, state_dir, clock, checkpoint, pull, checkpoint_s, pull_s)
@@ -84,6 +84,7 @@ class _Enforcer:
             pod = await self.provider.get(decision.pod.id)
             if why := _changed(pod, decision):
                 return Outcome(decision, False, (why,))
+            await self._dare(pod, decision, remarks)
             await self._ask(pod, decision, remarks)
             missing = await self._bring(pod, decision, remarks)
             pod = await self.provider.get(pod.id)  # both may have taken half an hour
@@ -97,6 +98,14 @@ class _Enforcer:
         except RemoteError as error:
             return Outcome(decision, False, (*remarks, f"not stopped: {error}"))
         return Outcome(decision, True, tuple(remarks))
+
+    async def _dare(self, pod: Pod, decision: Decision, remarks: list[str]) -> None:
+        """Before runs are ended for a stop: raises VolumelessStop when it is bound to be refused.
+
+        Files that grow cannot be whole at home yet, so that only a pull that fails tells.
+        """
+        if decision.checkpoint and loses_data(pod) and await self._bring(pod, decision, remarks) is None:
+            may_stop(pod, None)
 
     async def _ask(self, pod: Pod, decision: Decision, remarks: list[str]) -> None:
         if not decision.checkpoint or self.checkpoint is None:

@@ -220,10 +220,6 @@ class AlreadyRan(JobError):
     """This run id and attempt was started before; it is never started twice."""
 
 
-class JobLost(JobError):
-    """The job's processes are gone and left no exit code."""
-
-
 class LaunchUnconfirmed(JobError):
     """The launch was sent and not confirmed. Asking again with the same id is safe."""
 

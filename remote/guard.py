@@ -48,13 +48,13 @@ def may_stop(pod: Pod, unpulled: Unpulled, *, override: bool = False) -> Permit:
     if loses_data(pod):
         told = "keeps nothing" if pod.volume is VolumeKind.NONE else "may keep nothing (its provider does not say)"
         raise VolumelessStop(
-            f"Pod {pod.name} {told} when it is stopped, and {_phrase(unpulled)}.",
+            f"Pod {pod.name} {told} when it is stopped, and {waiting(unpulled)}.",
             "Pull them first; stopping it all the same loses them.",
             paths=unpulled or (),
         )
     if unpulled:
         raise UnpulledArtifacts(
-            f"Pod {pod.name} is not stopped: {_phrase(unpulled)}.",
+            f"Pod {pod.name} is not stopped: {waiting(unpulled)}.",
             "Pull them first, or stop it all the same: they stay on its volume.",
             paths=unpulled,
         )
@@ -75,7 +75,7 @@ def may_terminate(pod: Pod, unpulled: Unpulled, typed: str, *, override: bool = 
     if override:
         return Permit(pod.id, "terminate", _named(unpulled))
     raise UnpulledArtifacts(
-        f"Pod {pod.name} is not terminated: {_phrase(unpulled)}.",
+        f"Pod {pod.name} is not terminated: {waiting(unpulled)}.",
         "Pull them first; terminating it all the same loses what is not on a network volume.",
         paths=unpulled or (),
     )
@@ -85,7 +85,8 @@ def _named(unpulled: Unpulled) -> tuple[str, ...]:
     return ("files that nobody could look for",) if unpulled is None else unpulled
 
 
-def _phrase(unpulled: Unpulled) -> str:
+def waiting(unpulled: Unpulled) -> str:
+    """The files that are not at home as a clause."""
     if unpulled is None:
         return "whether all its files are at home is not known"
     more = f" and {len(unpulled) - _SHOWN} more" if len(unpulled) > _SHOWN else ""
@@ -235,7 +236,7 @@ def _over(pod: Pod, rules: Rules, work: Activity | None) -> list[Decision]:
         return []
     if work.unpulled == ():
         return [Decision(pod, Act.STOP, Rule.AFTER_RUN, "its runs are over and their files are at home")]
-    return [Decision(pod, Act.WARN, Rule.AFTER_RUN, f"its runs are over, but {_phrase(work.unpulled)}")]
+    return [Decision(pod, Act.WARN, Rule.AFTER_RUN, f"its runs are over, but {waiting(work.unpulled)}")]
 
 
 def _idle(pod: Pod, rules: Rules, work: Activity | None, now: float) -> list[Decision]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -185,12 +186,13 @@ async def pins_for(
     wait_s: float = 60.0,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     accept_unverified: bool = False,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Pins:
     """The pins of the pod's present session: those stored, else those its container log prints within `wait_s` seconds.
 
     With `accept_unverified`, which is remembered for the pod, a session whose log shows no keys gets the key it showed
-    first, or will show; such a pod's log is looked at once and not waited for. Raises HostKeyUnverified when the log
-    shows no keys for this start, HostKeyMismatch when it contradicts the store.
+    first, or will show; such a pod's log is looked at once and not waited for. `clock` gives seconds that only grow.
+    Raises HostKeyUnverified when the log shows no keys for this start, HostKeyMismatch when it contradicts the store.
     """
     session = pod.session
     if session is None:
@@ -200,14 +202,16 @@ async def pins_for(
     if accept_unverified and not store.agreed(pod.id):
         await store.agree(pod.id)
     agreed = accept_unverified or store.agreed(pod.id)
-    for _ in range(1 if agreed else max(1, int(wait_s / _POLL_S))):
+    end = clock() + wait_s
+    while True:
         if keys := parse(await _log(pod, provider), session.started_at - _SLACK_S):
             await store.put(session, keys)
             return Pins(keys, verified=True)
-        if not agreed:
-            await sleep(_POLL_S)
-    if agreed:
-        return Pins(store.met(session), verified=False)
+        if agreed:
+            return Pins(store.met(session), verified=False)
+        if clock() + _POLL_S > end:
+            break
+        await sleep(_POLL_S)
     raise HostKeyUnverified(
         f"The log of pod {pod.id} shows no SSH host keys for its present start, so its identity cannot be checked.",
         "Wait until the pod has booted, or use an image that prints its host keys as the official ones do. To trust "

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from remote.agent.client import Agent
-from remote.errors import AlreadyRan, JobLost, LaunchUnconfirmed, SshError
+from remote.errors import AlreadyRan, LaunchUnconfirmed, SshError
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -85,15 +85,6 @@ class JobStatus:
     rss: int | None
     sizes: Mapping[str, int]
     activity_age_s: float | None = None
-
-    def require_exit_code(self) -> int:
-        """The exit code of a job that ended. Raises JobLost when the pod has none and never will."""
-        if self.exit_code is None:
-            raise JobLost(
-                f"Run {self.run_id} (attempt {self.attempt}) is {self.state} and left no exit code.",
-                "Resume it: a new attempt goes on from what is on the pod.",
-            )
-        return self.exit_code
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,28 +65,6 @@ def require_runpod_key(workspace: Path, environ: Mapping[str, str] | None = None
     return secret
 
 
-def store_key(value: str) -> str:
-    """Keep the API key in the system's keyring, in place of the one there; returns where it is, for the user.
-
-    Raises ConfigError, which does not hold the value, when it is no key or there is no keyring that takes it.
-    """
-    value = value.strip()
-    if len(value) < _MIN_VALUE or not value.isascii() or not value.isprintable() or " " in value:
-        raise ConfigError("That is no API key: it is too short, or has characters that no key has.")
-    keyring, trouble = _keyring()
-    if keyring is not None:
-        try:
-            keyring.set_password(KEYRING_SERVICE, KEYRING_NAME, value)
-        except Exception as exc:  # backends raise what they like, and some quote the value
-            trouble = type(exc).__name__
-    if trouble:
-        raise ConfigError(
-            f"The key cannot be kept in the keyring: {trouble}.",
-            f"Install the extra `keyring` and unlock it, or write {KEY_NAME}=… into {ENV_FILE} (mode 0600).",
-        )
-    return _KEYRING_SOURCE
-
-
 _KEYRING_SOURCE = f'keyring (service "{KEYRING_SERVICE}", name "{KEYRING_NAME}")'
 
 

@@ -134,33 +134,10 @@ async def _handshake(
 ) -> asyncssh.SSHClientConnection:
     import asyncssh
 
-    timeout_s, keepalive_s = times
     where = f"pod {pod.id} at {endpoint.host}:{endpoint.port}"
+    options = _options(endpoint, private, link, times)
     try:
-        connection, _ = await asyncssh.create_connection(
-            lambda: link,
-            endpoint.host,
-            endpoint.port,
-            username=endpoint.username,
-            config=None,  # else ~/.ssh/config would apply
-            agent_path=None,
-            client_keys=[str(private)],
-            known_hosts=lambda *_: ([], [], []),  # None would switch the check off, b"" would read ~/.ssh/known_hosts
-            server_host_key_algs=algorithms(link.pins) if link.pins else "default",
-            encryption_algs=_CIPHERS,
-            compression_algs=["none"],
-            agent_forwarding=False,
-            x11_forwarding=False,
-            password_auth=False,
-            kbdint_auth=False,
-            gss_auth=False,
-            gss_kex=False,
-            host_based_auth=False,
-            connect_timeout=timeout_s,
-            login_timeout=2 * timeout_s,
-            keepalive_interval=keepalive_s,
-            keepalive_count_max=_KEEPALIVE_COUNT,
-        )
+        connection, _ = await asyncssh.create_connection(lambda: link, endpoint.host, endpoint.port, **options)
     except asyncssh.HostKeyNotVerifiable:
         raise mismatch(pod.id, link.why) from None
     except asyncssh.PermissionDenied:
@@ -177,6 +154,32 @@ async def _handshake(
             f"No SSH connection to {where}: {cause(exc)}.", "Refresh the pod's state and try again."
         ) from None
     return connection
+
+
+def _options(endpoint: Endpoint, private: Path, link: Any, times: tuple[float, float]) -> dict[str, Any]:
+    """How we connect: with our key alone, by nobody's configuration, to the pinned keys only."""
+    timeout_s, keepalive_s = times
+    return {
+        "username": endpoint.username,
+        "config": None,  # else ~/.ssh/config would apply
+        "agent_path": None,
+        "client_keys": [str(private)],
+        "known_hosts": lambda *_: ([], [], []),  # None would switch the check off, b"" would read ~/.ssh/known_hosts
+        "server_host_key_algs": algorithms(link.pins) if link.pins else "default",
+        "encryption_algs": _CIPHERS,
+        "compression_algs": ["none"],
+        "agent_forwarding": False,
+        "x11_forwarding": False,
+        "password_auth": False,
+        "kbdint_auth": False,
+        "gss_auth": False,
+        "gss_kex": False,
+        "host_based_auth": False,
+        "connect_timeout": timeout_s,
+        "login_timeout": 2 * timeout_s,
+        "keepalive_interval": keepalive_s,
+        "keepalive_count_max": _KEEPALIVE_COUNT,
+    }
 
 
 def _link(pins: Pins) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -13,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from remote import account, billing
-from remote.activity import agent_of, bring_home
+from remote.activity import agent_of, bring_home, missing
 from remote.costs import Ledger
-from remote.errors import ConfigError, NotFound, ProviderError, RemoteError
-from remote.guard import Rules, Unpulled, loses_data, may_stop, may_terminate
+from remote.errors import ConfigError, HostKeyMismatch, NotFound, ProviderError, RemoteError
+from remote.guard import Rules, Unpulled, loses_data, may_stop, may_terminate, waiting
 from remote.guarding import once
+from remote.hostkeys import PinStore
 from remote.journal import Journal
 from remote.money import Budgets
 from remote.pods import creating, lifecycle, resuming
@@ -25,6 +28,9 @@ from remote.pods.model import Cloud, Pod, PodSpec, PodStatus
 from remote.pods.provider import Provider
 
 LOCAL = "local"
+LOOK_S = 10.0
+"""Seconds that a stop which loses nothing is delayed to say what stays on the volume."""
+
 Answer = tuple[Any, int]
 Verb = Callable[[argparse.Namespace, Provider], Awaitable[Answer]]
 
@@ -128,9 +134,11 @@ async def start(options: argparse.Namespace, provider: Provider) -> Answer:
 
 
 async def stop(options: argparse.Namespace, provider: Provider) -> Answer:
-    """A pod that keeps nothing is stopped only when its files are at home."""
+    """A pod that keeps nothing is stopped only when its files are at home; of another it is told what stays there."""
     pod = await provider.get(options.pod)
     force = options.lose_unpulled
+    if not loses_data(pod) and (left := await _left(options, provider, pod)):
+        print(f"warning: pod {pod.name} is stopped, but {waiting(left)}; they stay on its volume", file=sys.stderr)
     missing = await _unpulled(options, provider, pod) if loses_data(pod) and not pod.status.over and not force else None
     permit = may_stop(pod, missing, override=force)
     pod = await lifecycle.stop(provider, pod.id, options.state_dir, time.time, permit=permit)
@@ -161,12 +169,38 @@ async def _unpulled(options: argparse.Namespace, provider: Provider, pod: Pod) -
         return None
     try:
         async with agent_of(pod, provider, options.state_dir) as agent:
-            return await bring_home(agent, options.state_dir.absolute().parent / "runs")
+            return await bring_home(agent, _runs_dir(options))
+    except HostKeyMismatch:
+        raise  # another machine may answer there: that is told, and not that somebody could not look
     except (RemoteError, OSError):
         return None
 
 
+async def _left(options: argparse.Namespace, provider: Provider, pod: Pod) -> Unpulled:
+    """What of the pod's runs is not at home; None when nobody could look at once: its host key is not known here yet,
+    or it does not answer. Nothing is brought."""
+    try:
+        pins = PinStore(options.state_dir)
+        if pod.status is not PodStatus.RUNNING or pod.session is None or not pins.get(pod.session):
+            return None
+        async with asyncio.timeout(LOOK_S), agent_of(pod, provider, options.state_dir) as agent:
+            return await missing(agent, _runs_dir(options))
+    except (RemoteError, OSError) as error:  # TimeoutError is an OSError
+        print(f"warning: what is left on pod {pod.name} is not known: {error or 'it does not answer'}", file=sys.stderr)
+        return None
+
+
+def _runs_dir(options: argparse.Namespace) -> Path:
+    folder: Path = options.state_dir.absolute().parent / "runs"
+    return folder
+
+
 async def create(options: argparse.Namespace, provider: Provider) -> Answer:
+    if not options.gpu and options.volume is None and options.volume_gb is not None:
+        raise ConfigError(
+            "--volume-gb needs --gpu: a pod without a GPU cannot have a kept disk on its host.",
+            "Name a GPU type with --gpu ID (see `python -m remote offers`), or a network volume with --volume ID.",
+        )
     spec = PodSpec(
         image=options.image, gpu=options.gpu[0] if options.gpu else None, gpu_count=options.gpu_count,
         cloud=Cloud(options.cloud), disk_gb=options.disk_gb, volume_id=options.volume, volume_gb=options.volume_gb,

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from remote.agent.client import Agent
-from remote.errors import AgentFailed, ConfigError, NotArmed, VolumelessStop
+from remote.errors import AgentFailed, NotArmed, VolumelessStop
 from remote.files import private_dir, reading, write_atomic
 from remote.pods.model import VolumeKind
 
@@ -229,32 +229,6 @@ def _low(least: float | None, free: Mapping[str, Any] | None) -> tuple[str, ...]
     names = {"root": "the volume", "system": "the container's disk"}
     sizes = {words: free.get(name) for name, words in names.items()}
     return tuple(words for words, size in sizes.items() if size is not None and size < least * _GIB)
-
-
-def policy_of(values: Mapping[str, Any]) -> Policy:
-    """A policy from settings. Raises ConfigError for an unknown name or a value that is no such amount."""
-    names = {item.name for item in fields(Policy)}
-    if unknown := set(values) - names:
-        raise ConfigError(
-            f"There is no watchdog rule {', '.join(sorted(unknown))}.", f"Known: {', '.join(sorted(names))}."
-        )
-    try:
-        return Policy(**{name: _typed(name, value) for name, value in values.items()})
-    except (ValueError, ArithmeticError, TypeError) as error:
-        raise ConfigError(f"A watchdog rule makes no sense: {error}.", "Give numbers above 0.") from None
-
-
-def _typed(name: str, value: Any) -> Any:
-    if value is None:
-        return None
-    if name == "after_exit":
-        return AfterExit(value)
-    if name == "runs":
-        return tuple(str(run) for run in value)
-    number = Decimal(str(value))
-    if not number.is_finite() or number < 0 or isinstance(value, bool):
-        raise ValueError(f"{name} is {value!r}")
-    return number if name in ("budget_usd", "price_per_hour") else float(number)
 
 
 def remembered(state_dir: Path, provider: str) -> tuple[str, ...]:

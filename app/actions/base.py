@@ -87,6 +87,10 @@ async def in_the_panel(_context: Context, _args: Args) -> AsyncIterator[AppEvent
     yield  # makes this an async generator
 
 
+def never(_args: Args) -> bool:
+    return False
+
+
 def always(_state: AppState) -> Reason | None:
     return None
 
@@ -114,6 +118,7 @@ class Action:
     confirm: Callable[[AppState], Confirm | None] = without_asking
     params: tuple[Param, ...] = ()
     writes: bool = True
+    looks: Callable[[Args], bool] = never  # this call of a writer only looks: --readonly lets it through
     prints: bool = False  # hands out data: the command has --json
 
     @property

@@ -1,4 +1,4 @@
-"""Set up a workspace, look at it, follow logs, run the demo, list tasks and reviews."""
+"""Set up a workspace, look at it, start the day with it, follow logs, run the demo, list tasks and reviews."""
 
 from __future__ import annotations
 
@@ -42,6 +42,13 @@ async def _doctor(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
 
 async def _status(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
     from app.status import data, gather, text
+
+    found = await gather(context.supervisor)
+    yield Output(text(found), data(found))
+
+
+async def _brief(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
+    from app.brief import data, gather, text
 
     found = await gather(context.supervisor)
     yield Output(text(found), data(found))
@@ -114,6 +121,10 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "status", ("status",), "Status", "pod, run, gate and money in a few lines", "", Scope.GLOBAL, _status,
         writes=False, prints=True,
+    ),
+    Action(
+        "brief", ("brief",), "Brief", "starting the day: tasks, reviews, pods, cost, last verdict, what waits", "",
+        Scope.GLOBAL, _brief, writes=False, prints=True,
     ),
     Action(
         "logs", ("logs",), "Print logs", "what the run's processes wrote", "", Scope.GLOBAL, _logs, writes=False,

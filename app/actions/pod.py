@@ -93,23 +93,30 @@ async def _restart(context: Context, args: Args) -> AsyncIterator[AppEvent]:
     from app.arming import arm
     from app.ready import reach
     from app.risk import look
+    from remote.guard import loses_data, may_stop
 
     supervisor = context.supervisor
     pod = await supervisor.pod(args["pod"])
     if pod.status.over:
         raise UsageError(f"pod {pod.name} is {pod.status}", "Start it: `maxcai pod start`.")
-    risk = () if args["force"] else (await look(supervisor, pod)).alive
-    if risk:
+    risk = await look(supervisor, pod)
+    if risk.alive and not args["force"]:
         raise Refused(
-            f"pod {pod.name} is not restarted: " + "; ".join(risk),
+            f"pod {pod.name} is not restarted: " + "; ".join(risk.alive),
             "`maxcai run cancel RUN` ends it after a checkpoint; --force restarts all the same.",
         )
+    if loses_data(pod) and not args["force"]:
+        may_stop(pod, risk.unpulled)  # its data go with the container, as at a stop
+    # What the pod could not be asked about is overridden too: nobody knows that nothing was alive.
+    overridden = (risk.alive or (risk.clauses if risk.unpulled is None else ())) if args["force"] else ()
     if not args["agreed"] and supervisor.fleet.rented:
-        lines = ("its container disk is wiped, its port and host key change; the kept volume stays",)
+        lines = ("its container disk is wiped, its port and host key change; the kept volume stays", *overridden)
         raise Unagreed(f"Restart pod {pod.name}?", lines, "restart")
+    for clause in overridden:
+        supervisor.say("warn", f"overridden: {clause}")
     with supervisor.activity("pod.restart", f"restarting pod {pod.name}"):
         await supervisor.link.close()
-        pod = await supervisor.fleet.restart(pod)
+        pod = await supervisor.fleet.restart(pod, overridden)
     await supervisor.look()
     if supervisor.fleet.rented:
         await arm(supervisor, pod, await reach(supervisor, pod))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from app.actions import info, meters, pod, rent, run, sync, view
-from app.actions.base import Action, Scope
+from app.actions.base import Action, Args, Scope
 from app.errors import SettingsError, UsageError
 from app.state import AppState
 
@@ -31,10 +31,11 @@ def by_id(action_id: str) -> Action:
     raise UsageError(f"no action {action_id}", f"Did you mean {near[0]}?" if near else "See `maxcai --help`.")
 
 
-def refusal(action_id: str, state: AppState) -> str | None:
-    """Why this action is refused in this state, or None."""
+def refusal(action_id: str, state: AppState, args: Args | None = None) -> str | None:
+    """Why this action is refused in this state, with these arguments (None: their defaults), or None."""
     action = by_id(action_id)
-    if action.writes and state.readonly:
+    given = {param.name: param.default for param in action.params} | dict(args or {})
+    if action.writes and state.readonly and not action.looks(given):
         return "read-only: started with --readonly"
     reason = action.enabled(state)
     return None if reason is None else str(reason)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from app.supervisor import Supervisor
     from remote.watchdog import Report
 
-GUARD_VERBS = ("show", "arm", "renew", "disarm", "check")
+GUARD_LOOKS = ("show", "check")
+GUARD_VERBS = (*GUARD_LOOKS, "arm", "renew", "disarm")
 
 
 def _need(supervisor: Supervisor, what: Capability, doing: str) -> None:
@@ -280,6 +281,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "pod.guard", ("pod", "guard"), "Automatic stop", "show, arm, renew or disarm the pod's own watchdog; check: "
         "what the local guard would do", "", Scope.POD, _guard, prints=True,
+        looks=lambda args: args["what"] in GUARD_LOOKS,
         params=(
             Param("what", f"{', '.join(GUARD_VERBS)}; default: show", "positional", metavar="WHAT", default="show"),
             POD,

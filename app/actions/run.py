@@ -27,7 +27,8 @@ async def _start(context: Context, args: Args) -> AsyncIterator[AppEvent]:
     from app.launch import start_run
 
     supervisor = context.supervisor
-    entry = await start_run(supervisor, args["recipe"] or supervisor.settings.recipe, agreed=args["agreed"])
+    recipe = args["recipe"] or supervisor.settings.recipe
+    entry = await start_run(supervisor, recipe, agreed=args["agreed"], without_review=args["without_review"])
     yield _launched(entry)
     if args["follow"]:
         await _to_the_end(context, entry)
@@ -138,7 +139,10 @@ ACTIONS: tuple[Action, ...] = (
         "run.start", ("run", "start"), "Start a run", "start the pod if need be, push, launch exactly once", "r",
         Scope.GLOBAL, _start, enabled=_can_start, prints=True,
         params=(
-            Param("recipe", "recipe name or file; default: the settings' one", "option", "-r", "NAME"), _FOLLOW, AGREED,
+            Param("recipe", "recipe name or file; default: the settings' one", "option", "-r", "NAME"), _FOLLOW,
+            Param("without_review", "why it may start although a review is required; recorded", "option",
+                  metavar="REASON"),
+            AGREED,
         ),
     ),
     Action(

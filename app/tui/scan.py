@@ -59,8 +59,9 @@ class Scan(ABC, Generic[Found]):
         """What is to be kept of these lines; in any thread."""
 
     def behind(self, source: Source) -> bool:
-        """Whether there are complete lines that were not looked at."""
-        return self.generation == source.generation and (self.low > 0 or self.high < source.complete_to)
+        """Whether there are complete lines that were not looked at, or finds that were not taken in."""
+        left = bool(self._pending) or self.low > 0 or self.high < source.complete_to
+        return self.generation == source.generation and left
 
     def advance(self, source: Source, size: int = SLAB) -> bool:
         """Look at one slab each way; True while there is more. A replaced file ends it."""

@@ -20,6 +20,7 @@ from remote.errors import (
     AuthError,
     ConfigError,
     Conflict,
+    DiskFull,
     InsufficientFunds,
     NoCapacity,
     Occupied,
@@ -136,8 +137,8 @@ async def estimate(provider: Provider, spec: PodSpec, choices: Sequence[Candidat
     balance = await _balance(provider, notes)
     if balance is None or balance.balance is None:
         notes.append("the account's balance is not known")
-    else:
-        covers(balance, per_hour)
+    elif why := covers(balance, per_hour):
+        notes.append(why)
     return Estimate(spec, per_hour, balance, tuple(notes))
 
 
@@ -179,8 +180,11 @@ def _dearest(provider: Provider, spec: PodSpec, choices: Sequence[Candidate]) ->
     return None if len(known) < len(prices) or disks is None else max(known) + disks
 
 
-def covers(balance: Balance, per_hour: Decimal | None) -> None:
-    """Raises InsufficientFunds unless an hour of this pod and of all else that runs is there."""
+def covers(balance: Balance, per_hour: Decimal | None) -> str | None:
+    """Why it cannot be told that an hour of this pod and of all else that runs is there; None when it is.
+
+    Raises InsufficientFunds when what is known of that hour is not there.
+    """
     assert balance.balance is not None
     hour = (per_hour or Decimal(0)) + (balance.spend_per_hour or Decimal(0))
     if balance.balance <= 0 or balance.balance < hour:
@@ -189,6 +193,9 @@ def covers(balance: Balance, per_hour: Decimal | None) -> None:
             "Add credit, or choose something cheaper.",
             op="create",
         )
+    unknown = ["the pod's price"] if per_hour is None else []
+    unknown += ["what else is spent an hour"] if balance.spend_per_hour is None else []
+    return f"whether the balance covers an hour is not known: {' and '.join(unknown)} is not told" if unknown else None
 
 
 async def create(
@@ -279,9 +286,20 @@ class _Buyer:
         except BaseException as error:
             self._journal.unknown(intent, f"left by {type(error).__name__}")
             raise
-        self._ledger.open(completed(pod, spec))
-        self._journal.acked(intent, pod=pod.id, status=pod.status.value, started_at=pod.started_at, adopted=adopted)
+        self._note(intent, completed(pod, spec), adopted)
         return pod, adopted
+
+    def _note(self, intent: str, pod: Pod, adopted: bool) -> None:
+        """Write down what was rented. Raises DiskFull, or ConfigError, that says so: it costs money all the same."""
+        try:
+            self._ledger.open(pod)
+            self._journal.acked(intent, pod=pod.id, status=pod.status.value, started_at=pod.started_at, adopted=adopted)
+        except (DiskFull, ConfigError) as error:
+            price = "an unknown amount" if pod.price_per_hour is None else f"${pod.price_per_hour:.2f}"
+            error.message = f"Pod {pod.id} ({pod.name}) is rented and costs {price} an hour. {error.message}"
+            error.hint = f"{error.hint} Then list the pods: it is found by its name. Stop it if you do not need it."
+            error.args = (error.message,)
+            raise
 
     async def _unused(self, intent: str, name: str) -> None:
         try:

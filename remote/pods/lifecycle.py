@@ -7,7 +7,7 @@ is `remote.pods.creating`'s.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,17 @@ async def stop(
         found.update(status=pod.status.value, started_at=pod.started_at)
         with suppress(DiskFull):
             noted.close()
+    pod = await _until_over(provider, pod, clock, wait_s, sleep)
+    if ran:
+        with suppress(DiskFull):
+            Ledger(state_dir).ended(pod.id, clock() if pod.stopped_at is None else pod.stopped_at, "stopped")
+    with suppress(DiskFull, ProviderError):  # it has stopped, whatever the next list says
+        await look(provider, state_dir, clock)
+    return pod
+
+
+async def _until_over(provider: Provider, pod: Pod, clock: Clock, wait_s: float, sleep: Sleep) -> Pod:
+    """The pod once it is listed as stopped. Raises ProviderUnavailable when it is not `wait_s` seconds from now."""
     end = clock() + wait_s
     while not pod.status.over:
         if clock() > end:
@@ -130,11 +141,6 @@ async def stop(
             )
         await sleep(_POLL_S)
         pod = await provider.get(pod.id)
-    if ran:
-        with suppress(DiskFull):
-            Ledger(state_dir).ended(pod.id, clock() if pod.stopped_at is None else pod.stopped_at, "stopped")
-    with suppress(DiskFull, ProviderError):  # it has stopped, whatever the next list says
-        await look(provider, state_dir, clock)
     return pod
 
 
@@ -154,15 +160,18 @@ async def restart(
     state_dir: Path,
     clock: Clock,
     *,
+    overridden: Sequence[str] = (),
     wait_s: float = WAIT_S,
     sleep: Sleep = asyncio.sleep,
 ) -> Pod:
-    """Restart a running pod and wait for its new address. It is a new session with a ledger row of its own.
+    """Restart a running pod and wait for its new address. It is a new session with a ledger row of its own. What was
+    `overridden` for it is journalled.
 
     Raises what the provider raises, and NoEndpoint as `start` does.
     """
     before = (await provider.get(pod_id)).started_at
-    facts = {"provider": provider.name, "pod": pod_id, "before": before}
+    facts: dict[str, Any] = {"provider": provider.name, "pod": pod_id, "before": before}
+    facts |= {"overridden": list(overridden)} if overridden else {}
     with Journal(state_dir, clock).acting(RESTART, **facts) as found:
         pod = await provider.restart(pod_id)
         found.update(status=pod.status.value, started_at=pod.started_at)

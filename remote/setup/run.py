@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +17,7 @@ from typing import Any, cast
 from remote import jobs
 from remote.agent.client import Agent
 from remote.errors import AgentFailed, SetupError
+from remote.journal import Journal
 from remote.placing import place, printable
 from remote.setup.model import Check, Level, Needs, Plan, Progress, Report, Session, Step, Wish
 from remote.setup.script import Script, pip_wheel, refusal
@@ -25,6 +26,9 @@ from remote.tail import Growth, follow
 CLOCK_WARN_S, CLOCK_FAIL_S = 5.0, 3600.0
 JOB = "setup-"
 """What run ids of set-ups begin with."""
+
+LAUNCH = "setup.launch"
+"""What the start of their job is called in the journal."""
 
 OnProgress = Callable[[Progress], None]
 
@@ -78,10 +82,12 @@ async def setup(
     told: Told | None = None,
     on_progress: OnProgress | None = None,
     force: bool = False,
+    journal: Journal | None = None,
 ) -> Report:
     """Make the pod ready for `wish`. One round trip when it is.
 
-    `spool_dir` keeps the progress of the job, so that a later call goes on with it. With `force` failed checks do not
+    `spool_dir` keeps the progress of the job, so that a later call goes on with it. `journal` gets a line before the
+    job is started (None: whoever calls keeps none). With `force` failed checks do not
     stop it. Raises SetupError with the step and the last lines, DiskFull, PythonMissing, SshError (call again).
     """
     begin, script, told = clock(), Script(agent), told or Told()
@@ -94,7 +100,8 @@ async def setup(
         checks = await preflight(agent, wish, needs, clock)
         _refuse_failed(checks, force)
     if not all(step.done for step in planned.steps if step.name != "session"):
-        await _work(script, wish, planned, found, told, spool_dir, on_progress)
+        attempt = await _begin(script, wish, planned, found, told, journal)
+        await _work(script.agent, planned.run_id, attempt, spool_dir, on_progress)
     request = {"wish": wish.as_dict(), "pod": dict(told.pod), "checks": [_row(check) for check in checks]}
     written = await script.call("session", request)
     return Report(planned, _session(written["session"]), checks, False, clock() - begin)
@@ -149,34 +156,50 @@ def _refuse_failed(checks: tuple[Check, ...], force: bool) -> None:
         raise SetupError(f"The pod is not fit: {words}.", " ".join(check.remedy for check in failed), step="preflight")
 
 
-async def _work(
-    script: Script,
-    wish: Wish,
-    planned: Plan,
-    found: Mapping[str, Any],
-    told: Told,
-    spool_dir: Path,
-    on_progress: OnProgress | None,
-) -> None:
-    """The detached job: started unless it runs already, followed to its end."""
-    agent = script.agent
-    status = await jobs.status(agent, planned.run_id)
-    attempt = status.attempt
-    if not status.state.alive:
-        await _bring_pip(script, found)
-        attempt += 1
-        request = json.dumps({"wish": wish.as_dict()}, separators=(",", ":"))
-        argv = (*script.argv("work"), "--request", request, "--attempt", str(attempt))
-        spec = jobs.LaunchSpec(planned.run_id, attempt, argv, secret_env=told.secret_env, exclusive=False)
+async def _begin(
+    script: Script, wish: Wish, planned: Plan, found: Mapping[str, Any], told: Told, journal: Journal | None
+) -> int:
+    """Start the detached job unless it runs already; returns its attempt."""
+    agent, run_id = script.agent, planned.run_id
+    status = await jobs.status(agent, run_id)
+    if journal is not None:
+        _settle(journal, status)
+    if status.state.alive:
+        return status.attempt
+    await _bring_pip(script, found)
+    attempt = status.attempt + 1
+    request = json.dumps({"wish": wish.as_dict()}, separators=(",", ":"))
+    argv = (*script.argv("work"), "--request", request, "--attempt", str(attempt))
+    spec = jobs.LaunchSpec(run_id, attempt, argv, secret_env=told.secret_env, exclusive=False)
+    noted: AbstractContextManager[Any] = nullcontext()
+    if journal is not None:
+        noted = journal.acting(LAUNCH, run_id=run_id, attempt=attempt, pod=told.pod.get("id"))
+    with noted:
         await jobs.launch(agent, spec)
+    return attempt
+
+
+def _settle(journal: Journal, status: jobs.JobStatus) -> None:
+    """Write down what became of starts of this job whose answer was lost."""
+    for intent in journal.open_intents():
+        if intent.op != LAUNCH or intent.facts.get("run_id") != status.run_id or not intent.abandoned:
+            continue
+        if intent.facts.get("attempt") in status.attempts:
+            journal.acked(intent.id, found=str(status.state))
+        else:
+            journal.failed(intent.id, "it never reached the pod")
+
+
+async def _work(agent: Agent, run_id: str, attempt: int, spool_dir: Path, on_progress: OnProgress | None) -> None:
+    """Follow the job to its end. Raises SetupError, or what it was refused with, when it does not end well."""
     heard, name = Heard(on_progress), f"setup-{attempt}.jsonl"
-    if (known := spool_dir / planned.run_id / name).exists():
+    if (known := spool_dir / run_id / name).exists():
         heard.read(known)  # what an earlier call brought
-    stream = follow(agent, planned.run_id, spool_dir, names=(name,), until_exit=True)
+    stream = follow(agent, run_id, spool_dir, names=(name,), until_exit=True)
     async with aclosing(cast("AsyncGenerator[Growth, None]", stream)) as growths:
         async for growth in growths:
             heard.read(growth.path)
-    status = await jobs.status(agent, planned.run_id, attempt)
+    status = await jobs.status(agent, run_id, attempt)
     if status.exit_code != 0:
         raise heard.failure(status)
 

@@ -34,11 +34,21 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["task", "list"], ["review", "list"], ["status"], ["pod", "list"], ["run", "list"]]
+    "command",
+    [["task", "list"], ["review", "list"], ["status"], ["brief"], ["pod", "list"], ["run", "list"]],
+    ids=" ".join,
 )
 def test_looking_loads_neither_screen_nor_link_nor_model(tmp_path: Path, command: list[str]) -> None:
     found = loaded(f"import app.cli; app.cli.main({command!r})", tmp_path)
     assert not found & {"textual", "rich", "asyncssh", "torch", "transformers"}
+
+
+@pytest.mark.parametrize("command", [["task", "new", "a title"], ["task", "next"], ["review", "request", "a topic"]])
+def test_a_task_or_review_command_loads_its_package_and_no_settings(tmp_path: Path, command: list[str]) -> None:
+    for folder in ("task_board/pending", "reviews/requests"):
+        (tmp_path / folder).mkdir(parents=True)
+    found = loaded(f"import app.cli; app.cli.main({command!r})", tmp_path)
+    assert not found & set(HEAVY)
 
 
 def test_the_protocol_of_runs_costs_no_torch(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from app import packages
 from app.actions import registry
 from app.actions.base import Action, Scope
 from app.cli import parser
@@ -32,6 +33,9 @@ def test_every_action_has_title_help_and_every_door_it_promises(action: Action) 
     if action.cli:
         words = [word for word in action.cli if not word.startswith("-")]
         options = parser().parse_args(list(action.cli))
+        if words[0] in packages.GROUPS:  # the package's own verb, which has more to it than the palette's
+            assert [options.group, options.verb] == words
+            return
         owner = registry.by_id(options.action)
         assert list(owner.cli) == words
         for flag in set(action.cli) - set(words):

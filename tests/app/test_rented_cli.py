@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from app import cli
+from app import cli, risk
 from remote.costs import Ledger
 from remote.pods.model import Pod, PodStatus, VolumeKind
 from remote.pods.runpod import client
@@ -216,3 +216,32 @@ def test_what_still_costs_is_said_when_one_leaves(cloud: Served, here: Here) -> 
     told = here("refresh").stderr + here("pod", "create", "--yes", "--no-wait").stderr
     assert "reminder: pod maxcai-" in told
     assert "goes on at $1.74/h" in told
+
+
+def test_a_restart_over_a_living_run_is_journalled_as_an_override(
+    cloud: Served, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def alive(*_: object) -> risk.Risk:
+        return risk.Risk(("run R is running",), (), ("run R is running",))
+
+    async def nothing(*_: object) -> None:
+        return None
+
+    monkeypatch.setattr("app.risk.look", alive)
+    monkeypatch.setattr("app.ready.reach", nothing)
+    monkeypatch.setattr("app.arming.arm", nothing)
+    here("pod", "create", "--yes", "--no-wait")
+    refused = here("pod", "restart", "--yes")
+    assert (refused.returncode, "run R is running" in refused.stderr) == (3, True)
+    assert "run R is running" in here("pod", "restart", "--force").stderr  # it is part of what is agreed to
+    assert here("pod", "restart", "--force", "--yes").returncode == 0
+    rows = [json.loads(line) for line in (here.root / ".maxcai/journal.jsonl").read_text().splitlines()]
+    (restarted,) = (row for row in rows if row.get("op") == "restart")
+    assert restarted["facts"]["overridden"] == ["run R is running"]
+
+
+@pytest.mark.parametrize(("verb", "refused"), [("show", False), ("check", False), ("disarm", True), ("arm", True)])
+def test_looking_at_the_guard_writes_nothing(cloud: Served, here: Here, verb: str, refused: bool) -> None:
+    done = here("pod", "guard", verb, "--readonly")
+    assert ("read-only" in done.stderr) is refused
+    assert (done.returncode == 3) is refused

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from pathlib import Path
 
 import pytest
@@ -119,9 +120,9 @@ async def test_the_log_is_asked_until_the_pod_has_printed_its_keys(tmp_path: Pat
     provider = Logs([], BOOT, [*BOOT, *block(ED_A), "ready"])
     pins = await pins_for(pod(1.0), provider, PinStore(tmp_path), sleep=no_wait)  # type: ignore[arg-type]
     assert pins == Pins((ED_A,), verified=True)
-    silent = Logs(BOOT)
+    silent, hours = Logs(BOOT), itertools.count(step=3600.0)
     assert await pins_for(pod(1.0), silent, PinStore(tmp_path), sleep=no_wait) == pins  # type: ignore[arg-type]
     with pytest.raises(HostKeyUnverified, match="shows no SSH host keys"):
-        await pins_for(pod(2.0), silent, PinStore(tmp_path), sleep=no_wait)  # type: ignore[arg-type]
+        await pins_for(pod(2.0), silent, PinStore(tmp_path), sleep=no_wait, clock=lambda: next(hours))  # type: ignore[arg-type]
     with pytest.raises(HostKeyUnverified, match="never started"):
         await pins_for(pod(None), silent, PinStore(tmp_path), sleep=no_wait)  # type: ignore[arg-type]

@@ -153,7 +153,9 @@ async def test_a_pod_that_comes_with_an_error_is_a_pod() -> None:
     ("answer", "kind"),
     [
         (errors(NO_INSTANCES), NoCapacity),
-        (errors("Your bid is too low"), RuleBroken),
+        (errors("Your bid is too low", "BAD_USER_INPUT"), RuleBroken),
+        (errors("something broke"), OutcomeUnknown),
+        (ok({"errors": [{"message": "no code"}], "data": None}), OutcomeUnknown),
         (errors(WENT_WRONG), OutcomeUnknown),
         (errors("x", "UNAUTHENTICATED"), AuthError),
         (ok({"data": {"podRentInterruptable": None}}), OutcomeUnknown),
@@ -180,7 +182,7 @@ async def test_a_spot_pod_is_asked_for_once_and_its_refusals_are_told(
 
 async def test_values_of_the_environment_do_not_come_back_in_its_errors() -> None:
     spec = PodSpec(image="i", gpu="g", volume_id="v", bid=Decimal(1), env={"S": "swordfish-of-mine"})
-    runpod, _, _ = provider(errors("bad env swordfish-of-mine"))
+    runpod, _, _ = provider(errors("bad env swordfish-of-mine", "BAD_USER_INPUT"))
     with pytest.raises(RuleBroken, match="redacted") as caught:
         await runpod.create("maxcai-a", spec)
     assert "swordfish" not in str(vars(caught.value))

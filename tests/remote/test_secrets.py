@@ -17,7 +17,6 @@ from remote.secrets import (
     parse_env,
     require_runpod_key,
     runpod_key,
-    store_key,
 )
 
 KEY = "rpa_" + "0123456789abcdefghijklmnop"
@@ -35,11 +34,6 @@ class Keyring(ModuleType):
         if self.trouble:
             raise self.trouble
         return self.kept.get((service, name))
-
-    def set_password(self, service: str, name: str, value: str) -> None:
-        if self.trouble:
-            raise self.trouble
-        self.kept[service, name] = value
 
 
 @pytest.fixture(autouse=True)
@@ -128,26 +122,6 @@ def test_a_keyring_that_is_not_installed_is_no_trouble(tmp_path: Path, monkeypat
     assert runpod_key(tmp_path, {}) is None
     with pytest.raises(ConfigError, match=r"was found\.$"):
         require_runpod_key(tmp_path, {})
-    with pytest.raises(ConfigError, match="not installed"):
-        store_key(KEY)
-
-
-def test_a_stored_key_is_found_again(tmp_path: Path, keyring: Keyring) -> None:
-    where = store_key(f" {KEY}\n")
-    found = runpod_key(tmp_path, {})
-    assert found is not None
-    assert (found.value, found.source) == (KEY, where)
-
-
-def test_what_cannot_be_stored_is_refused_without_being_shown(keyring: Keyring) -> None:
-    for value in ("", "tiny", "two words-of-text", "line\nbreak-of-text", "schlüssel-mit-umlaut"):
-        with pytest.raises(ConfigError, match="no API key") as refused:
-            store_key(value)
-        assert not value or value not in shown(refused.value)
-    keyring.trouble = RuntimeError(f"cannot write {KEY}")
-    with pytest.raises(ConfigError, match="cannot be kept in the keyring: RuntimeError") as refused:
-        store_key(KEY)
-    assert KEY not in shown(refused.value)
 
 
 def test_a_broken_file_of_the_library_is_an_error_that_shows_nothing_of_it(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from remote.agent.disk import read_json
 from remote.agent.kernel import start_time
 from remote.agent.runs import Pod
 from remote.agent.watchdog import Desk, proven
-from remote.errors import ConfigError, JobError, NotArmed, VolumelessStop
+from remote.errors import JobError, NotArmed, VolumelessStop
 from remote.jobs import JobState, LaunchSpec
 from remote.pods import sandbox
 from remote.pods.local import LocalProvider
@@ -363,15 +362,6 @@ async def test_little_free_space_is_reported_and_stops_nothing(agent: Agent, api
     report = await armed(agent, max_hours=2, min_free_gb=10**9)
     assert report.low_disk == ("the volume", "the container's disk")
     assert report.phase == "watching"
-
-
-def test_a_policy_from_settings_is_typed_and_nonsense_is_named() -> None:
-    policy = watchdog.policy_of({"max_hours": "8", "budget_usd": "12.50", "price_per_hour": 1.74, "after_exit": "stop"})
-    assert (policy.max_hours, policy.budget_usd, policy.after_exit) == (8.0, Decimal("12.50"), AfterExit.STOP)
-    assert json.dumps(policy.request())
-    for bad in ({"max_hour": 1}, {"max_hours": "soon"}, {"max_hours": -1}, {"after_exit": "terminate"}):
-        with pytest.raises(ConfigError):
-            watchdog.policy_of(bad)
 
 
 async def test_the_embedded_pod_stops_itself(provider: LocalProvider, state_dir: Path) -> None:

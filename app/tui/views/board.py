@@ -135,7 +135,7 @@ class BoardView(Vertical):
         elif isinstance(found, Unreadable):
             self.app.push_screen(Reader(card.title, f"cannot be read: {found.why}"))
         else:
-            self.call_later(self._opened, event)  # it is being read
+            self.set_timer(0.05, partial(self._opened, event))  # it is being read; `call_later` would spin
 
     def on_resize(self, _event: events.Resize) -> None:
         self.post_message(Outdated())

@@ -14,6 +14,9 @@ from app.tui.theme import Glyphs
 from app.tui.widgets.conditions import wrap
 from app.tui.widgets.panel import MUTED, text
 
+LABEL = 15
+"""Cells of the names at the left."""
+
 HIDDEN = frozenset({"id", "parents", "seed", "stage", "prompts", "text_raw", "decoding", "model", "scorer"})
 """Fields that only programs read."""
 
@@ -58,7 +61,9 @@ def family_lines(family: Family, width: int, glyphs: Glyphs) -> list[Content]:
     for row in family.trained:
         lines += paragraph("trained on", body(row, "completion"), width, "$success")
     for row in family.dropped:
-        lines.append(text(("dropped      ", MUTED), f"{said(row, 'response')}: ", (said(row, "reason"), "$warning")))
+        lines.append(
+            text((f"{'dropped':<{LABEL}}", MUTED), f"{said(row, 'response')}: ", (said(row, "reason"), "$warning"))
+        )
     for pair in family.pairs:
         lines += pair_lines(pair, width)
     return lines
@@ -66,12 +71,12 @@ def family_lines(family: Family, width: int, glyphs: Glyphs) -> list[Content]:
 
 def _verdict(judgement: Row | None, glyphs: Glyphs) -> list[Content]:
     if judgement is None:
-        return [text(("             not judged", MUTED))]
+        return [text((f"{'':<{LABEL}}not judged", MUTED))]
     accepted = judgement.get("accepted")
     glyph, style = known(accepted, glyphs)
     word = "accepted" if accepted is True else "not accepted" if accepted is False else "no threshold"
     parts = [f"{name} {fmt.number(value)}" for name, value in _numbers(judgement)]
-    return [text("             ", (f"{glyph} {word}", style), ("  " + "  ".join(parts), MUTED))]
+    return [text(" " * LABEL, (f"{glyph} {word}", style), ("  " + "  ".join(parts), MUTED))]
 
 
 def _numbers(judgement: Row) -> Iterator[tuple[str, float]]:
@@ -83,7 +88,7 @@ def _numbers(judgement: Row) -> Iterator[tuple[str, float]]:
 
 def _measures(row: Row, names: tuple[str, ...]) -> list[Content]:
     parts = [f"{name} {said(row, name)}" for name in names if said(row, name)]
-    return [text((f"             {'  '.join(parts)}", MUTED))] if parts else []
+    return [text((f"{'':<{LABEL}}{'  '.join(parts)}", MUTED))] if parts else []
 
 
 def known(right: Any, glyphs: Glyphs) -> tuple[str, str]:
@@ -143,22 +148,22 @@ def item_lines(item: Item, a: str, b: str, width: int) -> list[Content]:
     for side, row in ((a, item.first), (b, item.second)):
         name, _, rule = clean(side).partition(" ")
         if row is None:
-            lines.append(text((f"{name[:12]:<13}", MUTED), ("its answers are not at home", MUTED)))
+            lines.append(text((f"{name:<{LABEL}}", MUTED), ("its answers are not at home", MUTED)))
             continue
         lines += paragraph(name, body(row, "text"), width)
         right = row.get(rule)
         word = "right" if right is True else "wrong" if right is False else "not scored"
         style = "$success" if right is True else "$error" if right is False else MUTED
-        lines.append(text("             ", (f"{rule} {word}", style), (f"  {said(row, f'{rule}_reason')}", MUTED)))
+        lines.append(text(" " * LABEL, (f"{rule} {word}", style), (f"  {said(row, f'{rule}_reason')}", MUTED)))
     return lines
 
 
 def paragraph(name: str, body: str, width: int, style: str = "") -> list[Content]:
     """A name and its wrapped text beside it; line ends of the text are kept."""
-    room = max(8, width - 13)
+    room = max(8, width - LABEL)
     lines = [line for part in body.splitlines() or [""] for line in wrap(clean(part), room)]
-    label = name if len(name) < 13 else ""
+    label = name if len(name) < LABEL else ""
     out = [] if label else [text((clean(name), MUTED))]
     for place, line in enumerate(lines):
-        out.append(text((f"{label if place == 0 else '':<13}", MUTED), (line, style)))
+        out.append(text((f"{label if place == 0 else '':<{LABEL}}", MUTED), (line, style)))
     return out

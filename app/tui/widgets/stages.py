@@ -67,7 +67,10 @@ def entry_line(picture: Picture, entry: Entry, width: int) -> Content:
 
 
 def _stage_line(picture: Picture, entry: Entry, width: int) -> Content:
-    glyph, style = step_glyph(stage_state(list(entry.steps)), picture.glyphs)
+    state = stage_state(list(entry.steps))
+    if state == "running" and picture.run is not None and picture.run.state not in ("running", "pending"):
+        state = "planned"  # it can be resumed
+    glyph, style = step_glyph(state, picture.glyphs)
     name = clean(entry.gate.name) if entry.gate and entry.gate.name else ""
     if entry.stage is None:
         name = "outside the stages"

@@ -36,7 +36,7 @@ class TabLine(Static):
         parts = [text((f"[{n}]", "bold $accent")) if n == chosen else text((f" {n} ", MUTED)) for n in self.names]
         at = self.names.index(chosen) if chosen in self.names else 0
         first = 0
-        while first < at and sum(part.cell_length for part in parts[first : at + 1]) > width:
+        while first < at and sum(part.cell_length for part in parts[first : at + 1]) >= width - 1:
             first += 1
         ends = accumulate(part.cell_length for part in parts[first:])
         self._ends = tuple(zip(ends, self.names[first:], strict=True))

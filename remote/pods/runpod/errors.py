@@ -128,21 +128,8 @@ def _by_status(op: Op, problem: Problem, key_source: str) -> ProviderError:
         return retired(op, status)
     if status == 429:
         return rate_limited(op, problem.retry_after)
-    if status in (404, 409) and not problem.structured:  # not RunPod's words: nothing is known of the pod
-        return not_understood(op, f"HTTP {status} without a reason in JSON", status)
-    if status == 404:
-        return NotFound(
-            f"RunPod could not {op.doing}: there is no such thing, or it is not ours ({said}).",
-            op=op.name,
-            status=status,
-        )
-    if status == 409:
-        return Conflict(
-            f"RunPod did not {op.doing}: its present state forbids it ({said}).",
-            "Look at the pod again.",
-            op=op.name,
-            status=status,
-        )
+    if status in (404, 409):
+        return _of_the_pod(op, problem, said)
     if status in _MALFORMED:
         return InvalidBody(
             f"RunPod did not understand the request to {op.doing}: {said}",
@@ -155,6 +142,25 @@ def _by_status(op: Op, problem: Problem, key_source: str) -> ProviderError:
             f"RunPod refused to {op.doing}: {said}", "Change what was asked for.", op=op.name, status=status
         )
     return _unavailable(op, said, status)
+
+
+def _of_the_pod(op: Op, problem: Problem, said: str) -> ProviderError:
+    """404 and 409 speak of the thing that was asked for, when it is RunPod that speaks."""
+    status = problem.status
+    if not problem.structured:
+        return not_understood(op, f"HTTP {status} without a reason in JSON", status)
+    if status == 404:
+        return NotFound(
+            f"RunPod could not {op.doing}: there is no such thing, or it is not ours ({said}).",
+            op=op.name,
+            status=status,
+        )
+    return Conflict(
+        f"RunPod did not {op.doing}: its present state forbids it ({said}).",
+        "Look at the pod again.",
+        op=op.name,
+        status=status,
+    )
 
 
 def auth(op: Op, key_source: str = "", status: int = 401) -> AuthError:

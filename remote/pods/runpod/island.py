@@ -36,6 +36,9 @@ SPOT = """mutation createSpotPod($input: PodRentInterruptableInput!) {
 }"""
 STARTED = "query pod($input: PodFilter!) { pod(input: $input) { id lastStartedAt } }"
 
+_REFUSED = frozenset({"BAD_USER_INPUT", "BAD_REQUEST", "GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED"})
+"""Codes that say that nothing was done. RunPod gives most failures the code of a crash, which says nothing of that."""
+
 T = TypeVar("T")
 _GO_TIME = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d{1,9})?) ([+-]\d{4})(?: [A-Z]+)?")
 
@@ -148,7 +151,10 @@ class Island:
 
 
 def _unpack(op: Op, raw: bytes, read: Callable[[Mapping[str, Any]], T], hide: Hiding) -> T:
-    """What `read` makes of the data. Errors are thrown only when there are no usable data: those may tell of a pod."""
+    """What `read` makes of the data. Errors are thrown only when there are no usable data: those may tell of a pod.
+
+    A create that was not clearly refused is no refusal: the pod may exist, and another must not be rented on top.
+    """
     reply = decode(raw)
     if not isinstance(reply, dict):
         raise ValueError("it is no object")
@@ -164,7 +170,7 @@ def _unpack(op: Op, raw: bytes, read: Callable[[Mapping[str, Any]], T], hide: Hi
         raise auth(op)
     if known := from_text(op, said):
         raise known
-    if "INTERNAL_SERVER_ERROR" in codes and op.name != "create":
+    if "INTERNAL_SERVER_ERROR" in codes or (op.name == "create" and not codes <= _REFUSED):
         raise not_understood(op, said[0], 200)
     raise RuleBroken(f"RunPod refused to {op.doing}: {said[0]}", op=op.name, status=200, detail=said[0])
 

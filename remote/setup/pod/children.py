@@ -9,6 +9,7 @@ import subprocess
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import IO
 
 TAIL = 20  # lines of a failed program that are told
 
@@ -66,6 +67,12 @@ def logged(
     holds the descriptors `keep`: a lock among them stays taken until the child is gone, even when we are killed.
     """
     last: deque[str] = deque(maxlen=TAIL)
+
+    def tell(raw: bytes) -> None:
+        if line := shown(raw):
+            last.append(line)
+            on_line(line)
+
     os.makedirs(os.path.dirname(log), exist_ok=True)
     with open(log, "ab", buffering=0) as file:
         file.write(f"$ {' '.join(argv)}\n".encode())
@@ -75,25 +82,28 @@ def logged(
         )  # fmt: skip
         assert child.stdout is not None
         try:
-            rest = b""
-            while True:
-                if select.select([child.stdout], [], [], 1.0)[0]:
-                    data = os.read(child.stdout.fileno(), 65536)
-                    if not data:
-                        break
-                    file.write(data)
-                    *lines, rest = (rest + data).replace(b"\r", b"\n").split(b"\n")
-                    for line in filter(None, (shown(raw) for raw in lines)):
-                        last.append(line)
-                        on_line(line)
-                if tick is not None:
-                    tick()
-            if shown(rest):
-                last.append(shown(rest))
+            if rest := shown(_follow(child.stdout, file, tell, tick)):
+                last.append(rest)
             return child.wait(), list(last)
         finally:
             if child.poll() is None:
                 child.kill()
+
+
+def _follow(source: IO[bytes], log: IO[bytes], tell: Callable[[bytes], None], tick: Callable[[], None] | None) -> bytes:
+    """Copy `source` to `log` until its end, each whole line also to `tell`; returns what follows the last one."""
+    rest = b""
+    while True:
+        if select.select([source], [], [], 1.0)[0]:
+            data = os.read(source.fileno(), 65536)
+            if not data:
+                return rest
+            log.write(data)
+            *lines, rest = (rest + data).replace(b"\r", b"\n").split(b"\n")
+            for raw in lines:
+                tell(raw)
+        if tick is not None:
+            tick()
 
 
 def shown(raw: bytes) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import run_samples
 import tui_samples as samples
+from textual.widgets import Input
 
 from app.state import AppState, BudgetView, CostView, WatchView
 from app.tui.modals.help import Reader
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from conftest import Opener, Shown
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
-REWRITE = "MAXCAI_SNAPSHOTS"
+REWRITE = "REWRITE_SNAPSHOTS"
 """Set this variable to write the snapshots anew; read the difference before committing it."""
 
 
@@ -53,7 +54,7 @@ def workspace(tmp_path: Path) -> Any:
 def finished(tmp_path: Path) -> AppState:
     """A run with a passed gate and all its events on disk."""
     script = samples.RunScript(samples.up_state()).plan().done("freeze", "generate", "critique", "filter").training()
-    script.done("sft", "pairs", "dpo", "evaluate").gate()
+    script.done("sft", "pairs", "dpo", "evaluate").gate().done("gate")
     script.say("run_finished", state="finished", exit_code=0, reason="every gate passed")
     events = tmp_path / "events.jsonl"
     events.write_bytes(b"".join(script.lines))
@@ -89,7 +90,7 @@ async def looked_at(shown: Shown, view: str) -> str:
     await shown.until(lambda: shown.app.view == view)
     await shown.until(lambda: bridge.boards.cards is not None and bridge.boards.reviews is not None)
     if view == "reviews":
-        await shown.sees("Look at the scorer")
+        await shown.sees("Date: 2027-01-14")
     shown.app.repaint()
     await shown.pilot.pause()
     await shown.until(lambda: not (bridge.home.shelf.busy or bridge.boards.shelf.busy))
@@ -178,7 +179,11 @@ async def test_the_board_is_walked_narrowed_and_its_files_read(panel: Opener, wo
         await shown.sees("[IN PROGRESS]", "freeze stage-2 set")
         await shown.pilot.press("enter")
         await shown.sees("Priority: P1")
-        await shown.pilot.press("escape", "left", "slash", *"clean")
+        await shown.pilot.press("escape")
+        await shown.until(lambda: not isinstance(shown.app.screen, Reader))
+        await shown.pilot.press("left", "slash")
+        await shown.until(lambda: isinstance(shown.app.focused, Input))
+        await shown.pilot.press(*"clean")
         await shown.sees("PENDING 1 of 2")
         await shown.pilot.press("escape")
         await shown.sees("PENDING 2")
