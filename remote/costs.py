@@ -19,9 +19,7 @@ from remote.pods.model import Pod, PodSession, PodStatus, VolumeKind
 
 _HOUR = Decimal(3600)
 _UPPER = "; end time is an upper bound"
-_APART_S = 30.0
-"""Seconds between two readings that must both lack a pod before it counts as gone."""
-
+_APART_S = 30.0  # seconds between two readings that must both lack a pod before it counts as gone
 _MISTAKE_S = 60.0
 """Seconds after its end from which on a session that is still listed as running has not ended."""
 
@@ -271,19 +269,17 @@ class Ledger:
     def reconcile(self, pods: Iterable[Pod], now: float, providers: Collection[str] = ()) -> list[Row]:
         """Bring the ledger in line with what the providers list now; returns the rows that were closed.
 
-        `pods` is the complete list of every provider that occurs in it or is named in `providers`; rows of other
-        providers are left alone. A running pod without a row gets one. A row is closed when its pod is stopped,
-        runs a later session, or is missing from two readings half a minute apart; should the pod be listed again, the
-        row goes on as if it had not been missing. UNKNOWN closes nothing.
+        `pods` is the complete list of every provider that occurs in it or is named in `providers`; rows of others are
+        left alone. A running pod without a row gets one. A row is closed when its pod is stopped, runs a later session,
+        or is missing from two readings half a minute apart (undone once it is listed again). UNKNOWN closes nothing.
         """
         listed = {pod.id: pod for pod in pods}
         heard = {pod.provider for pod in listed.values()} | set(providers)
         closed = []
         self._found_again(listed)
         for row in self.rows():
-            if not (row.open or row.keeps) or row.provider not in heard:
-                continue
-            if self._settle(row, listed.get(row.session.pod_id), now):
+            due = (row.open or row.keeps) and row.provider in heard
+            if due and self._settle(row, listed.get(row.session.pod_id), now):
                 closed.append(row.session.key)
         for pod in listed.values():
             if pod.session and not pod.status.over and pod.status is not PodStatus.UNKNOWN:
@@ -317,16 +313,15 @@ class Ledger:
         """Undo the end of rows whose pods were missing, as from lists read with another account's key."""
         for row in self.rows():
             pod = listed.get(row.session.pod_id)
-            if pod is None or pod.status is PodStatus.GONE or row.missing_at is None or row.released_at is None:
-                continue
-            ended = row.bound and row.stopped_at == row.missing_at  # the missing pod's session was ended, too
-            self._write("reopened" if ended else "kept", row.session)
+            undone = row.missing_at is not None and row.released_at is not None
+            if undone and pod is not None and pod.status is not PodStatus.GONE:
+                ended = row.bound and row.stopped_at == row.missing_at  # the missing pod's session was ended, too
+                self._write("reopened" if ended else "kept", row.session)
 
     def _missing(self, row: Row, now: float) -> bool:
         if row.missing_at is None:
             self._write("missing", row.session, at=now)
-            return False
-        if now - row.missing_at < _APART_S:
+        if row.missing_at is None or now - row.missing_at < _APART_S:
             return False
         if row.open:
             why = "the provider lists the pod no more" + _UPPER
@@ -395,10 +390,10 @@ def _fold(before: Row | None, line: dict[str, Any]) -> Row:
         return replace(before, missing_at=None)
     if event == "reopened":
         return replace(before, stopped_at=None, why=None, bound=False, missing_at=None, released_at=None, logged=False)
-    if event == "kept":
-        return replace(before, missing_at=None, released_at=None)
     if event == "released" and before.released_at is None:
         return replace(before, released_at=_finite(line["at"]))
+    if event == "kept":
+        return replace(before, missing_at=None, released_at=None)
     if event == "price" and before.price is None:
         return replace(before, price=_money(line["price"]))
     if event == "logged":

@@ -171,7 +171,7 @@ class PanelApp(App[int]):
         cast(Shows, self.current).show(picture, self.bridge.logs)
         base.query_one(Notices).show(picture)
         keys = [action for action in self.offered() if acts.heard(action, self.view)]
-        base.query_one(KeyBar).show(keys, self.controller.reason)
+        base.query_one(KeyBar).show(keys, self.refused)
 
     def on_resize(self, event: events.Resize) -> None:
         self.screen_stack[0].set_class(event.size.height >= HIGH, "-high")  # beside -tall, which stays
@@ -189,7 +189,7 @@ class PanelApp(App[int]):
 
     def do(self, action_id: str, args: Mapping[str, Any] | None = None) -> None:
         """Do an action: refuse with its reason, ask first where it asks, else start it beside the screen."""
-        reason = self.controller.reason(action_id)
+        reason = self.refused(action_id)
         if reason is not None:
             self.say(reason, "warning")
             return
@@ -200,6 +200,11 @@ class PanelApp(App[int]):
             self.say(f"{action_id} is already under way", "warning")
         else:
             self.go(self.perform(action_id, args))
+
+    def refused(self, action_id: str) -> str | None:
+        """Why an action is refused now. Narrowing a list needs no log, unlike finding in one."""
+        narrows = action_id == "view.find" and self.view in ("board", "reviews")
+        return None if narrows else self.controller.reason(action_id)
 
     def go(self, work: Coroutine[Any, Any, Any]) -> None:
         """Let something run beside the screen."""

@@ -236,7 +236,7 @@ def test_a_restart_over_a_living_run_is_journalled_as_an_override(
     assert "run R is running" in here("pod", "restart", "--force").stderr  # it is part of what is agreed to
     assert here("pod", "restart", "--force", "--yes").returncode == 0
     rows = [json.loads(line) for line in (here.root / ".maxcai/journal.jsonl").read_text().splitlines()]
-    (restarted,) = (row for row in rows if row.get("op") == "restart")
+    (restarted,) = (row for row in rows if row.get("op") == "pod.restart")
     assert restarted["facts"]["overridden"] == ["run R is running"]
 
 
