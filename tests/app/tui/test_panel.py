@@ -343,5 +343,6 @@ async def test_a_click_on_a_key_does_what_the_key_does(panel: Opener) -> None:
         row = text.split("\n")[-1]
         await shown.pilot.click("#keys", offset=(row.index("P Push") + 1, 0))
         await shown.until(lambda: ("push", {}) in shown.controller.done)
-        await shown.pilot.click("#header", offset=(16, 1))
+        tabs = shown.text.split("\n")[1]
+        await shown.pilot.click("#header", offset=(tabs.index("3 Logs") + 1, 1))
         await shown.sees("[3 Logs]")

@@ -251,5 +251,5 @@ async def test_budget_and_automatic_stop_are_in_the_header_of_every_view(panel: 
     state = replace(samples.up_state(), cost=cost, watch=watch)
     async with panel(state, (160, 45), workspace=workspace) as shown:
         for spec in VIEWS:
-            await looked_at(shown, spec.name)
+            await shown.pilot.press(spec.key)
             await shown.sees("today $35.00 of $40.00 !", "auto-stop 10m00s", f"[{spec.key} {spec.title}")
