@@ -16,7 +16,6 @@ from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
-from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Static
 
 from app.actions.base import Action
@@ -25,6 +24,7 @@ from app.tui import acts
 from app.tui.bridge import RATE_HZ, Bridge
 from app.tui.keys import textual_keys
 from app.tui.lines import clean
+from app.tui.on_screen import OnScreen
 from app.tui.palette import ActionProvider
 from app.tui.picture import Picture
 from app.tui.prompt import Prompt
@@ -35,7 +35,6 @@ from app.tui.widgets.chosen import Chosen, Outdated
 from app.tui.widgets.compact import compact_line
 from app.tui.widgets.header import Header
 from app.tui.widgets.keybar import KeyBar
-from app.tui.widgets.log_view import LogView
 from app.tui.widgets.notices import Notices
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ TWICE_S = 2.0
 """Seconds in which a second ctrl+c quits."""
 
 
-class PanelApp(App[int]):
+class PanelApp(OnScreen):
     """Draws a controller's state and asks it for actions."""
 
     TITLE = "maxcai"
@@ -113,31 +112,6 @@ class PanelApp(App[int]):
     async def on_unmount(self) -> None:
         self.bridge.close()
         await self.controller.close()
-
-    @property
-    def views(self) -> ContentSwitcher:
-        """What holds the views; one is made when it is first shown."""
-        return self.screen_stack[0].query_one("#views", ContentSwitcher)
-
-    @property
-    def view(self) -> str:
-        """Name of the view on screen, as in `app.tui.switch`."""
-        return (self.views.current or "overview-view").removesuffix("-view")
-
-    @property
-    def current(self) -> Widget:
-        """The view on screen."""
-        return self.views.get_child_by_id(f"{self.view}-view")
-
-    @property
-    def has_log(self) -> bool:
-        """Whether the view on screen shows a log."""
-        return self.view in ("overview", "logs")
-
-    @property
-    def log_view(self) -> LogView:
-        """The log of the view on screen. Only while `has_log`."""
-        return self.current.query_one(LogView)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A key of the logs is heard where there is a log, a key of the board on the board; `/` narrows lists."""

@@ -139,7 +139,7 @@ async def test_help_lists_every_key_and_can_be_searched(panel: Opener) -> None:
     async with panel(samples.training_state(), (120, 45)) as shown:
         await shown.pilot.press("question_mark")
         await shown.until(lambda: isinstance(shown.app.screen, Help))
-        await shown.sees("Push code", "Stop the pod", "Command palette")
+        await shown.sees("Push code", "Stop the pod")
         await shown.pilot.press(*"resume")
         text = await shown.sees("Resume a run", "not now")
         assert "Push code" not in text
@@ -318,7 +318,7 @@ async def test_without_colour_and_beyond_ascii_every_state_is_still_told(
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     async with panel(samples.finished_state("FAIL"), (160, 45), ascii_only=True) as shown:
-        text = await shown.sees("* RUNNING", "x FAIL", "finished", "ok generate")
+        text = await shown.sees("* RUNNING", "x FAIL", "finished", "ok evaluate")
         drawn = text.replace("–", "-")
         assert drawn.isascii(), sorted({char for char in drawn if not char.isascii()})
 

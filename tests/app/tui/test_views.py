@@ -158,6 +158,7 @@ async def test_history_is_looked_at_as_far_back_as_asked_and_stale_samples_say_s
         now[0] += 12
         await shown.sees("stale 12 s")
         telemetry.add(GpuTrouble(now[0], "nvidia-smi hangs"))
+        now[0] += 1
         await shown.sees("nvidia-smi hangs")
 
 

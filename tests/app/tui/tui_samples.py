@@ -192,7 +192,7 @@ class FakeController:
         self.done.append((action_id, dict(args or {})))
         yield Output(f"output of {action_id}")
 
-    async def perform(self, action_id: str, args: Mapping[str, Any] | None = None) -> int:
+    async def perform(self, action_id: str, args: Mapping[str, Any] | None = None, *, ask: Any = None) -> int:
         self.done.append((action_id, dict(args or {})))
         return self.outcome(self, action_id)
 
