@@ -43,11 +43,17 @@ def plot_lines(plot: Plot, width: int, height: int, glyphs: Glyphs, style: str =
     at = None if plot.threshold is None else round((high - plot.threshold) / (high - low) * (height - 1))
     lines = []
     for row, line in enumerate(drawn[:height]):
-        label = fmt.number(high) if row == 0 else fmt.number(low) if row == height - 1 else ""
+        label = _label(high) if row == 0 else _label(low) if row == height - 1 else ""
         if row == at and plot.threshold is not None:
-            label = fmt.number(plot.threshold)
+            label = _label(plot.threshold)
         lines.append(text((f"{label:>{SCALE}} ", MUTED), *_dotted(line, glyphs, style, row == at)))
     return lines
+
+
+def _label(value: float) -> str:
+    """A number that fits the scale's column."""
+    whole = fmt.number(value)
+    return whole if len(whole) <= SCALE else f"{value:.0e}"
 
 
 def _dotted(line: str, glyphs: Glyphs, style: str, threshold: bool) -> list[tuple[str, str]]:
