@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, MutableMapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ _TITLE_PREFIX = re.compile(r"^(?:task\s*[:\-–]\s*|\[?P[0-3]\]?\s*[:\-–]\s*|\
 _CRITERIA = re.compile(
     r"\W*(?:(?:success|acceptance|completion|done|exit)\s+)?criteria|\W*definition of done", re.IGNORECASE
 )
+_NO_WORD = re.compile(r"[^a-z ]")
 _DEPENDENCIES = re.compile(r"\W*(?:dependenc(?:y|ies)|depends on|blocked by)\b", re.IGNORECASE)
 KEYS = {
     "priority": ("priority",),
@@ -51,6 +53,7 @@ KEYS = {
     "run": ("run",),
     "gate": ("gate",),
 }
+_WANTED = {alias: key for key, aliases in KEYS.items() for alias in aliases}
 _ANYWHERE = {"priority", "assigned to", "estimated time", "depends on", "from review"}
 
 
@@ -98,10 +101,10 @@ class Task:
 
     def as_dict(self) -> dict[str, Any]:
         """The stable JSON of one task."""
-        data = asdict(self)
-        for name in ("home", "finding", "run", "gate"):
-            del data[name]
-        return {**data, "depends_on": list(self.depends_on), "problems": list(self.problems)}
+        data: dict[str, Any] = {name: getattr(self, name) for name in _SHOWN}
+        data["depends_on"], data["problems"] = list(self.depends_on), list(self.problems)
+        data["criteria"] = {"open": self.criteria.open, "done": self.criteria.done}
+        return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,8 @@ class Lane:
     assignee: str | None = None
     folder: Path = field(default_factory=Path)
 
+
+_SHOWN = [f.name for f in dataclass_fields(Task) if f.name not in ("home", "finding", "run", "gate")]
 
 Cache = MutableMapping[str, tuple[tuple[int, int, int], Task]]
 """Path → (inode, size, modification time in ns) and the task read then."""
@@ -237,14 +242,13 @@ def read_task(path: Path, place: Lane) -> Task | None:
 def read_headers(document: Document) -> dict[str, str]:
     """The first value of each known header: front matter, header lines, then sections named like a header."""
     found = _front_matter(document)
-    wanted = {alias: key for key, aliases in KEYS.items() for alias in aliases}
     for line, key, value in document.headers:
-        name = wanted.get(key)
+        name = _WANTED.get(key)
         if name and name not in found and (line < document.first_section or key in _ANYWHERE):
             shown = fields.optional(value)
             found[name] = one_line(shown) if shown else ""
     for heading in document.headings:
-        name = wanted.get(re.sub(r"[^a-z ]", "", heading.title.lower()).strip())
+        name = _WANTED.get(_NO_WORD.sub("", heading.title.lower()).strip())
         if name and name not in found and name != "depends_on" and heading.level > 1:
             lines = (document.lines[n] for n in range(heading.line + 1, len(document.lines)))
             found[name] = one_line(plain(next((line for line in lines if line.strip()), "")))
@@ -270,10 +274,9 @@ def _front_matter(document: Document) -> dict[str, str]:
         return {}  # the header lines are still read one by one
     if not isinstance(data, dict):
         return {}
-    wanted = {alias: key for key, aliases in KEYS.items() for alias in aliases}
     found: dict[str, str] = {}
     for key, value in data.items():
-        name = wanted.get(re.sub(r"[\s_-]+", " ", str(key)).strip().lower())
+        name = _WANTED.get(re.sub(r"[\s_-]+", " ", str(key)).strip().lower())
         if name and name not in found and value is not None:
             text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
             found[name] = one_line(fields.optional(text) or "")

@@ -108,9 +108,16 @@ def _build_new(parser: argparse.ArgumentParser) -> None:
 
 
 def _out(options: argparse.Namespace, data: Any, text: str) -> int:
-    # ASCII with escapes: file names that are no UTF-8 survive it.
-    print(json.dumps(data, indent=2) if options.json else text)
+    print(_json(data) if options.json else text)
     return OK
+
+
+def _json(data: Any) -> str:
+    """Long lists with one item a line: `indent` on thousands of tasks costs more than reading them."""
+    # ASCII with escapes: file names that are no UTF-8 survive it.
+    if isinstance(data, list) and data:
+        return "[\n" + ",\n".join("  " + json.dumps(item) for item in data) + "\n]"
+    return json.dumps(data, indent=2)
 
 
 def _told(options: argparse.Namespace, task: Task) -> int:

@@ -7,16 +7,19 @@ inside code fences are no headers, headings or checkboxes; a fence that is never
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 _FENCE = re.compile(r"[ \t>]*(`{3,}|~{3,})(.*)$")
-_HEADING = re.compile(r"[ \t>]{0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*[ \t]*$")
-_BOX = re.compile(r"[ \t>]*(?:[-*+]|\d+[.)])[ \t]+\[([ xX])\][ \t]*(.*)$")
+# Each begins with the newline before its line: a literal that is searched for far faster than an anchor is tried.
+_HEADING = re.compile(r"\n[ \t>]{0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*[ \t]*$", re.MULTILINE)
+_BOX = re.compile(r"\n[ \t>]*+(?:[-*+]|\d+[.)])[ \t]+\[([ xX])\][ \t]*(.*)$", re.MULTILINE)
+# Most lines are prose: only those with an early colon, or of a table, can be headers.
+_PERHAPS_HEADER = re.compile(r"\n(\|.*|[^\n:：]{0,59}+[:：].*)$", re.MULTILINE)
 _DECORATION = " \t>*_#+|-`\f\v"
 _JOINTS = dict.fromkeys(map(ord, " /_-"))
 _BLANKS = {ord("_"): " ", ord("-"): " "}
-_STARTS = frozenset("# \t>")
 _PARTS = re.compile(r"\s+[|·•]\s+(?=[*_]*[A-Za-z][A-Za-z /_-]{1,30}[*_]*:)")
 
 
@@ -49,12 +52,15 @@ class Document:
         return self.raw.decode("utf-8", "surrogateescape")
 
     @cached_property
+    def body(self) -> str:
+        """The text with plain line ends and without a byte order mark: what is searched."""
+        text = self.text.removeprefix("\ufeff")
+        return "\n".join(line.rstrip("\r") for line in text.split("\n")) if "\r" in text else text
+
+    @cached_property
     def lines(self) -> list[str]:
         """Without line ends; a carriage return at the end is cut off too."""
-        text = self.text.removeprefix("\ufeff")
-        if "\r" in text:
-            return [line.rstrip("\r") for line in text.split("\n")]
-        return text.split("\n")
+        return self.body.split("\n")
 
     @cached_property
     def fenced(self) -> list[bool]:
@@ -63,21 +69,15 @@ class Document:
 
     @cached_property
     def headings(self) -> list[Heading]:
-        found = []
-        for number, line in enumerate(self.lines):
-            if line[:1] in _STARTS and "#" in line[:4] and not self.fenced[number] and (match := _HEADING.match(line)):
-                found.append(Heading(number, len(match[1]), match[2]))
-        return found
+        return [Heading(line, len(match[1]), match[2]) for line, match in self._outside_fences(_HEADING)]
 
     @cached_property
     def headers(self) -> list[tuple[int, str, str]]:
         """(line, key in small letters, value) of every line that looks like a header, in order."""
         found = []
-        for number, line in enumerate(self.lines):
-            # Most lines are prose: only those with an early colon, or of a table, can be headers.
-            if line.find(":", 0, 60) < 0 and line[:1] != "|" and "：" not in line[:60]:
-                continue
-            if self.fenced[number] or len(line) > 2000:
+        for number, match in self._outside_fences(_PERHAPS_HEADER):
+            line = match[1]
+            if len(line) > 2000:
                 continue
             for part in _PARTS.split(line) if " | " in line or " · " in line or " • " in line else (line,):
                 if pair := _header(part):
@@ -86,11 +86,7 @@ class Document:
 
     @cached_property
     def boxes(self) -> list[Box]:
-        found = []
-        for number, line in enumerate(self.lines):
-            if "[" in line and not self.fenced[number] and (match := _BOX.match(line)):
-                found.append(Box(number, match[1] != " ", match[2].strip()))
-        return found
+        return [Box(line, match[1] != " ", match[2].strip()) for line, match in self._outside_fences(_BOX)]
 
     @cached_property
     def first_section(self) -> int:
@@ -105,6 +101,17 @@ class Document:
                 end = next((h.line for h in later if h.level <= heading.level), len(self.lines))
                 return range(heading.line + 1, end)
         return None
+
+    def _outside_fences(self, pattern: re.Pattern[str]) -> Iterator[tuple[int, re.Match[str]]]:
+        """(line, match) of every line that `pattern` matches; one search for all of them."""
+        text = "\n" + self.body
+        fenced = self.fenced if "```" in text or "~~~" in text else None
+        line = start = 0
+        for match in pattern.finditer(text):
+            line += text.count("\n", start, match.start())
+            start = match.start()
+            if fenced is None or not fenced[line]:
+                yield line, match
 
     def offset(self, line: int) -> int:
         """Byte at which `line` begins; the length of the file for the line after the last."""
