@@ -208,6 +208,7 @@ def run_step(job: Job, reporter: PipeReporter) -> None:
         "seconds": seconds,
         "tokens": reporter.token_count,
         "tokens_read": reporter.tokens_read,
+        "times": {"attempt_s": round(time.monotonic() - start, 3), **context.times.as_dict},
         "cost_usd": None if job.price_per_hour is None else seconds / 3600 * job.price_per_hour,
     }
     artifacts.publish(job.out, job.key, job.inputs, body)

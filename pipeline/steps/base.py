@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from pipeline.errors import Stopped
 from pipeline.recipe import Recipe
+from pipeline.times import Times
 
 
 def earlier_stages(chain: tuple[int, ...], stage: int) -> tuple[int, ...]:
@@ -44,6 +45,7 @@ class StepContext:
     reporter: Reporter
     attempts: Mapping[int, int] = field(default_factory=dict)  # stage -> number of its attempt, 1 where not named
     deadline: float | None = None  # unix seconds at which the run will be stopped; None for never
+    times: Times = field(default_factory=Times)  # what the step's seconds are spent on
 
     @property
     def earlier(self) -> tuple[int, ...]:
