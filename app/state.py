@@ -188,3 +188,4 @@ class AppState:
     notices: tuple[Notice, ...] = ()  # newest last, bounded
     hint: str | None = None  # one line such as how to add a RunPod key
     readonly: bool = False
+    replay: str | None = None  # this is a recording: "60×", "paused" or "the end"

@@ -17,6 +17,11 @@ _SHOWN = {
     "underscore": "_",
     "full_stop": ".",
     "end": "End",
+    "space": "space",
+    "greater_than_sign": ">",
+    "less_than_sign": "<",
+    "left_parenthesis": "(",
+    "right_parenthesis": ")",
 }
 _NAMED = {shown: name for name, shown in _SHOWN.items() if len(shown) == 1}
 
