@@ -95,6 +95,7 @@ class Player:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.recording, self.speed, self.playing = recording, speed, True
+        self.still = False  # for one picture: its day is told instead of its speed
         self._scratch = tempfile.TemporaryDirectory(prefix="maxcai-replay-")
         scratch = Path(self._scratch.name)
         self.workspace = Place(root, scratch / "runs", scratch / "state")
@@ -122,7 +123,9 @@ class Player:
         return self._next >= len(self._times)
 
     def sign(self) -> str:
-        """`60×`, `paused` or `the end`."""
+        """`60×`, `paused` or `the end`; of a single picture the day on which it was so."""
+        if self.still:
+            return time.strftime("%Y-%m-%d", time.localtime(self.at))
         if self.over:
             return "the end"
         return f"{self.speed:g}×" if self.playing else "paused"
@@ -169,6 +172,11 @@ class Player:
         behind = [at for at in self._steps if at < self.at - 2 * TICK_S * self.speed]
         found = ahead[:1] if direction > 0 else behind[-1:]
         self.seek(found[0] if found else self._times[-1 if direction > 0 else 0])
+
+    def end_of(self, step: str) -> float | None:
+        """When a step ended for the last time; None of one that did not."""
+        told = ((m.at, e) for m in self.recording.moments if (e := _told(m)) is not None and e.kind == "step_finished")
+        return max((at for at, event in told if event.get("step") == step), default=None)
 
     # --- the controller's interface ----------------------------------------------------------------------------------
 
@@ -227,8 +235,9 @@ class Player:
         return OK
 
     async def close(self) -> None:
-        """Remove the scratch directory."""
-        self.remove()
+        """Remove the scratch directory, unless further pictures are made of it."""
+        if not self.still:
+            self.remove()
 
     def remove(self) -> None:
         """Remove the scratch directory."""

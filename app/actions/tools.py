@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator
 
 from app.actions.base import Action, Args, Context, Param, Scope
+from app.errors import USAGE, AppError, UsageError
 from app.events import AppEvent, Output
 
 SPEED = 60.0
@@ -40,6 +43,34 @@ async def _replay(context: Context, args: Args) -> AsyncIterator[AppEvent]:
         player.remove()
 
 
+async def _screenshot(context: Context, args: Args) -> AsyncIterator[AppEvent]:
+    words = [str(args["out"] or f"maxcai-{args['view'] or 'overview'}.svg"), "-C", str(context.workspace.root)]
+    for name in ("view", "size", "theme", "run", "at"):
+        words += [f"--{name}", str(args[name])] if args[name] is not None else []
+    out = await _beside("app.tui.screenshot", words)
+    yield Output(out, {"written": out})
+
+
+async def _beside(module: str, words: list[str]) -> str:
+    """Run a module that draws as a process of its own: this one may hold a panel, or no screen library at all.
+
+    Returns the last line that it printed. Raises what it failed with.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", module, *words, stdout=PIPE, stderr=PIPE, stdin=DEVNULL
+    )  # fmt: skip
+    try:
+        out, err = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        raise
+    said = (err if process.returncode else out).decode("utf-8", "replace").strip().splitlines()[-1:] or [""]
+    if process.returncode:
+        kind = UsageError if process.returncode == USAGE else AppError
+        raise kind(said[0].removeprefix(f"python -m {module}: error: "))
+    return said[0]
+
+
 ACTIONS: tuple[Action, ...] = (
     Action(
         "replay", ("replay",), "Replay", "show a recorded run, session or journal again; nothing can be done in it", "",
@@ -52,6 +83,18 @@ ACTIONS: tuple[Action, ...] = (
             Param("speed", f"recorded seconds per second (default: {SPEED:g} in the panel, at once as lines)",
                   kind="option", metavar="N", type=speed),
             Param("plain", "lines instead of the panel"),
+        ),
+    ),
+    Action(
+        "screenshot", ("screenshot",), "Screenshot", "a picture of the panel, for a paper or a page", "",
+        Scope.GLOBAL, _screenshot, prints=True,
+        params=(
+            Param("out", "the file to write, .svg or .png", kind="positional", metavar="OUT"),
+            Param("view", "overview, run, logs, gpu, board or reviews", kind="option", metavar="VIEW"),
+            Param("size", "columns x rows (default: 160x45)", kind="option", metavar="160x45"),
+            Param("theme", "dark, light, or any theme of Textual's", kind="option", metavar="THEME"),
+            Param("run", "a recorded run instead of what is now: id or directory", kind="option", metavar="DIR"),
+            Param("at", "moment of that run: 40%%, or a step's end (default: 100%%)", kind="option", metavar="WHEN"),
         ),
     ),
 )  # fmt: skip

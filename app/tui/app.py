@@ -69,12 +69,12 @@ class PanelApp(OnScreen):
         *,
         demo: bool = False,
         ascii_only: bool = False,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         super().__init__()
         self.controller = controller
         self.demo = demo
-        self.clock = clock
+        self.clock = clock = clock or time.time
         self.bridge = Bridge(controller, clock, ASCII if ascii_only else UNICODE)
         self._interrupted = float("-inf")
         self._under_way: set[str] = set()
