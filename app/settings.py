@@ -50,6 +50,36 @@ def load(root: Path, environ: Mapping[str, str], flags: Mapping[str, Any] | None
 
     Raises SettingsError naming the file (or variable), the key and the nearest valid name.
     """
+    return _loaded(root, environ, flags)[0]
+
+
+def effective(
+    root: Path, environ: Mapping[str, str], flags: Mapping[str, Any] | None = None
+) -> list[tuple[str, Any, str]]:
+    """Every setting as (key, value, where it comes from); a section's keys are written `guard.idle_minutes`.
+
+    Raises SettingsError as `load` does.
+    """
+    settings, origin = _loaded(root, environ, flags)
+    found = []
+    for name, value in settings.model_dump(mode="json").items():
+        inner = (
+            {name: value} if name not in SECTIONS and name != "keys" else {f"{name}.{k}": v for k, v in value.items()}
+        )
+        for key, one in inner.items():
+            given = origin.get(key) or (origin.get(name) if key.partition(".")[2] in _written(root, name) else None)
+            found.append((key, one, given or "default"))
+    return found
+
+
+def _written(root: Path, section: str) -> frozenset[str]:
+    """Keys of a section that the file itself has."""
+    table = _read_toml(root / FILE).get(section)
+    return frozenset(table) if isinstance(table, Mapping) else frozenset()
+
+
+def _loaded(root: Path, environ: Mapping[str, str], flags: Mapping[str, Any] | None) -> tuple[Settings, dict[str, str]]:
+    """The settings, and by key where each that is not a default comes from."""
     values: dict[str, Any] = {}
     origin: dict[str, str] = {}
     for name, value in _read_toml(root / FILE).items():
@@ -61,7 +91,7 @@ def load(root: Path, environ: Mapping[str, str], flags: Mapping[str, Any] | None
         if value is not None:
             values[name], origin[name] = value, f"--{name.replace('_', '-')}"
     try:
-        return Settings.model_validate(values)
+        return Settings.model_validate(values), origin
     except ValidationError as error:
         raise _explained(error, origin, root / FILE) from None
 

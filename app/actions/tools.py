@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator
 
-from app.actions.base import Action, Args, Context, Param, Scope
+from app.actions.base import Action, Args, Context, Param, Scope, in_the_panel
 from app.errors import USAGE, AppError, UsageError
 from app.events import AppEvent, Output
 
@@ -51,6 +53,62 @@ async def _screenshot(context: Context, args: Args) -> AsyncIterator[AppEvent]:
     yield Output(out, {"written": out})
 
 
+async def _keys(context: Context, args: Args) -> AsyncIterator[AppEvent]:
+    from app import keymap
+    from app.actions import registry
+
+    actions = registry.remapped(context.supervisor.settings.keys)
+    if args["markdown"]:
+        yield Output(keymap.markdown(actions, replay_actions()))
+    else:
+        yield Output(keymap.text(actions), keymap.data(actions))
+
+
+def replay_actions() -> tuple[Action, ...]:
+    """The replay's own acts, as the documentation lists them."""
+    from app.replay import CONTROLS
+
+    return tuple(
+        Action(i, (), title, said, key, Scope.GLOBAL, in_the_panel, writes=False) for i, key, title, said, _ in CONTROLS
+    )
+
+
+async def _schema(_context: Context, _args: Args) -> AsyncIterator[AppEvent]:
+    from app.settings import Settings
+
+    schema = Settings.model_json_schema()
+    yield Output(json.dumps(schema, ensure_ascii=False, indent=2), schema)
+
+
+async def _locate(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
+    from app.settings import FILE
+
+    place = context.workspace
+    found = {"settings": place.root / FILE, "state": place.state_dir, "runs": place.runs_dir}
+    lines = [f"{name:<9} {path}" + ("" if path.exists() else "  (not there)") for name, path in found.items()]
+    yield Output("\n".join(lines), {name: {"path": str(path), "exists": path.exists()} for name, path in found.items()})
+
+
+async def _show(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
+    from app.settings import effective
+    from app.text import table
+
+    named = {"provider": context.supervisor.settings.provider}
+    found = effective(context.workspace.root, os.environ)
+    rows = [(key, json.dumps(named.get(key, value), ensure_ascii=False), origin) for key, value, origin in found]
+    data = {key: {"value": named.get(key, value), "from": origin} for key, value, origin in found}
+    yield Output(table(("setting", "value", "from"), rows), data)
+
+
+async def _completion(_context: Context, args: Args) -> AsyncIterator[AppEvent]:
+    from app.cli import parser
+    from app.completion import SHELLS, script
+
+    if args["shell"] is None:
+        raise UsageError("which shell", f"Name one of {', '.join(SHELLS)}.")
+    yield Output(script(args["shell"], parser()).rstrip("\n"))
+
+
 async def _beside(module: str, words: list[str]) -> str:
     """Run a module that draws as a process of its own: this one may hold a panel, or no screen library at all.
 
@@ -72,6 +130,27 @@ async def _beside(module: str, words: list[str]) -> str:
 
 
 ACTIONS: tuple[Action, ...] = (
+    Action(
+        "keys", ("keys",), "Keys", "every key and command with its action, as they hold here", "", Scope.GLOBAL, _keys,
+        writes=False, prints=True, params=(Param("markdown", "as the page of the documentation"),),
+    ),
+    Action(
+        "config.show", ("config", "show"), "Settings", "every setting, its value and where that comes from", "",
+        Scope.GLOBAL, _show, writes=False, prints=True,
+    ),
+    Action(
+        "config.locate", ("config", "locate"), "Where files lie", "settings, state and results of this workspace", "",
+        Scope.GLOBAL, _locate, writes=False, prints=True,
+    ),
+    Action(
+        "config.schema", ("config", "schema"), "Schema of settings", "JSON schema of maxcai.toml, for editors", "",
+        Scope.GLOBAL, _schema, writes=False, prints=True,
+    ),
+    Action(
+        "completion", ("completion",), "Shell completion", "a script that completes commands: bash, zsh or fish", "",
+        Scope.GLOBAL, _completion, writes=False,
+        params=(Param("shell", "bash, zsh or fish", kind="positional", metavar="SHELL"),),
+    ),
     Action(
         "replay", ("replay",), "Replay", "show a recorded run, session or journal again; nothing can be done in it", "",
         Scope.GLOBAL, _replay, writes=False, prints=True,
