@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -33,6 +33,7 @@ class Settings(Section):
     stop_after_run: bool = False  # stop the pod once a followed run is over and home
     state_dir: str = Field(default=".maxcai", min_length=1)  # journal, ledger, spools, embedded pod; git-ignored
     runs_dir: str = Field(default="runs", min_length=1)  # pulled results
+    notify: Literal["auto", "osc9", "osc777", "osc99", "bell", "off"] = "auto"  # when the terminal is not in front
     keys: dict[str, str] = Field(default_factory=dict)  # action id -> key
     runpod: RunPod = RunPod()  # what is rented
     setup: Setup = Setup()  # how a rented pod is made ready

@@ -59,7 +59,7 @@ async def _keys(context: Context, args: Args) -> AsyncIterator[AppEvent]:
 
     actions = registry.remapped(context.supervisor.settings.keys)
     if args["markdown"]:
-        yield Output(keymap.markdown(actions, replay_actions()))
+        yield Output(keymap.markdown(actions, replay_actions()).rstrip("\n"))
     else:
         yield Output(keymap.text(actions), keymap.data(actions))
 

@@ -24,6 +24,7 @@ from app.tui import acts
 from app.tui.bridge import RATE_HZ, Bridge
 from app.tui.keys import textual_keys
 from app.tui.lines import clean
+from app.tui.notify import Notifier, method
 from app.tui.on_screen import OnScreen
 from app.tui.palette import ActionProvider
 from app.tui.picture import Picture
@@ -76,6 +77,8 @@ class PanelApp(OnScreen):
         self.demo = demo
         self.clock = clock = clock or time.time
         self.bridge = Bridge(controller, clock, ASCII if ascii_only else UNICODE)
+        asked_how = getattr(getattr(controller, "settings", None), "notify", "off")
+        self.notifier = Notifier(method(asked_how, os.environ), self.write_out)
         self._interrupted = float("-inf")
         self._under_way: set[str] = set()
         self.wanted = "overview"  # the view that was asked for last; it may still be in the making
@@ -127,7 +130,13 @@ class PanelApp(OnScreen):
     def tick(self) -> None:
         """Ten times a second; paints only when something changed."""
         if self._header is not None and self._header.is_attached:  # not before the first frame nor after the last
+            self.notifier.look(self.controller.state, self.clock(), self.app_focus)
             self.bridge.tick(self.paint, focused=self.app_focus, view=self.view)
+
+    def write_out(self, sequence: str) -> None:
+        """Send a sequence to the terminal, as Textual's own bell does."""
+        if self._driver is not None:
+            self._driver.write(sequence)
 
     def repaint(self) -> None:
         """Paint as soon as possible although no state has changed."""
