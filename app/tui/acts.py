@@ -209,7 +209,11 @@ async def leave(app: PanelApp) -> None:
 
     state = app.controller.state
     pod = state.pod
-    if pod is None or pod.status.upper() in ("STOPPED", "ABSENT", "GONE", "EXITED", "TERMINATED"):
+    if (
+        state.replay is not None
+        or pod is None
+        or pod.status.upper() in ("STOPPED", "ABSENT", "GONE", "EXITED", "TERMINATED")
+    ):
         app.exit(OK)
         return
     run = f"run {state.run.run_id} goes on" if state.run and state.run.state in ("pending", "running") else ""

@@ -85,7 +85,7 @@ class Terminal:
 
 @contextmanager
 def terminal(socket: Path, folder: Path, size: tuple[int, int] = (160, 45), **environment: str) -> Iterator[Terminal]:
-    """A terminal that ends with its block, whatever happens in it. No secret and no setting of this machine is in it."""
+    """A terminal that ends with its block, whatever happens in it; no secret of this machine is in its environment."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH", "HOME", "TMPDIR") if name in os.environ}
     given = {"PS1": PROMPT, "TERM": "tmux-256color", "LC_ALL": "C.UTF-8", "PYTHON": sys.executable}
     opened = Terminal(socket, folder, size, {**kept, **given, **environment})

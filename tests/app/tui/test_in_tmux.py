@@ -49,9 +49,9 @@ def test_the_panel_starts_and_leaves_the_terminal_as_it_was(opened: Opener) -> N
 def test_number_keys_open_the_views(opened: Opener) -> None:
     with opened() as screen:
         boot(screen)
-        for key, words in (("5", "PENDING"), ("6", "REVIEWS"), ("4", "HOST"), ("3", "Logs"), ("2", "Run"), ("1", "POD")):
+        for key, word in (("5", "PENDING"), ("6", "REVIEWS"), ("4", "HOST"), ("3", "Logs"), ("2", "Run"), ("1", "POD")):
             screen.keys(key)
-            screen.sees(words)
+            screen.sees(word)
 
 
 def test_the_panel_follows_the_size_of_its_window(opened: Opener) -> None:
@@ -98,7 +98,8 @@ def test_a_terminal_that_vanishes_takes_the_panel_with_it(opened: Opener, worksp
 def test_without_colour_nothing_is_coloured(opened: Opener) -> None:
     with opened(NO_COLOR="1") as screen:
         boot(screen)
-        shades = {tuple(map(int, found)) for found in re.findall(r"\[[0-9;]*?[34]8;2;(\d+);(\d+);(\d+)", screen.coloured)}
+        found = re.findall(r"\[[0-9;]*?[34]8;2;(\d+);(\d+);(\d+)", screen.coloured)
+        shades = {tuple(map(int, shade)) for shade in found}
         assert all(max(shade) - min(shade) <= 8 for shade in shades)
         assert not re.search(r"\[(?:3[1-6]|4[1-6]|9[1-6])m", screen.coloured)
 
