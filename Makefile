@@ -38,7 +38,7 @@ smoke: .venv/.dev ## all six stages on the tiny base that comes along, every gat
 	$(BIN)/python -m pipeline run --recipe smoke $(ARGS)
 
 test: .venv/.dev lint types contracts ## everything that must be green
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
 
 test-slow: .venv/.dev ## the minutes-long tests as well
 	$(BIN)/python -m pytest $(ARGS)
