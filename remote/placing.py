@@ -16,7 +16,7 @@ from remote.errors import AgentFailed, DiskFull, PythonMissing
 TOO_OLD, NO_COMMAND, NO_FILE = 39, 127, 2
 """Exit codes: Python is older than 3.9, there is none, and it found no file to run."""
 
-_PLACE = """\
+PLACE = """\
 import hashlib, os, sys
 if sys.version_info < (3, 9): sys.exit(39)
 path, want = sys.argv[1], sys.argv[2]
@@ -46,7 +46,7 @@ which another Python on the same volume falls back on: compiling takes longer th
 async def place(conn: Connection, path: str, data: bytes, deadline_s: float = 120.0, program: bool = False) -> None:
     """Put `data` at `path` on the pod; a `program` is a zip file of `packed`. Raises PythonMissing, DiskFull,
     AgentFailed, SshError."""
-    argv = [conn.python, "-I", "-S", "-c", _PLACE, path, hashlib.sha256(data).hexdigest()]
+    argv = [conn.python, "-I", "-S", "-c", PLACE, path, hashlib.sha256(data).hexdigest()]
     done = await conn.run([*argv, "program"] if program else argv, data, deadline_s)
     if done.exit_code in (NO_COMMAND, TOO_OLD):
         raise missing_python(done, conn.python)
