@@ -1,4 +1,4 @@
-"""`python -m pipeline`: run, plan, fetch, status, report, digest, recipes, validate, doctor.
+"""`python -m pipeline`: run, plan, fetch, status, compare, report, digest, recipes, validate, doctor.
 
 Data on stdout, narration on stderr. Only `run`, `fetch` and `doctor` need torch, and `run` only in its children.
 """
@@ -87,13 +87,15 @@ def build_parser() -> argparse.ArgumentParser:
     merge.add_argument("--step", required=True, metavar="STEP")
     merge.add_argument("shards", type=Path, nargs="+", metavar="SHARE", help="run directories of the shares")
     commands.choices["report"].add_argument("--export", metavar="tensorboard|trackio|wandb|inspect")
+    both = command("compare", compare_command, "runs side by side: recipes, rates, paired tests, cost")
+    both.add_argument("run_dirs", type=Path, nargs="+", metavar="DIR")
     recipes = command("recipes", recipes_command, "list the recipes, or show one with all its defaults")
     recipes.add_argument("name", nargs="?", metavar="NAME|FILE")
     validate = command("validate", validate_command, "check a recipe, a constitution or a run's files")
     validate.add_argument("what", choices=("recipe", "constitution", "run"))
     validate.add_argument("file", type=Path)
     doctor = command("doctor", doctor_command, "is this machine fit to run")
-    for name in ("plan", "status", "recipes", "doctor"):
+    for name in ("plan", "status", "compare", "recipes", "doctor"):
         commands.choices[name].add_argument("--json", action="store_true")
     assert doctor is commands.choices["doctor"]
     return parser
@@ -223,6 +225,14 @@ def status_command(args: argparse.Namespace) -> int:
 
     found = status.status(args.run_dir)
     print(json.dumps(found, ensure_ascii=False) if args.json else status.text(found))
+    return EXIT_OK
+
+
+def compare_command(args: argparse.Namespace) -> int:
+    from pipeline import side_by_side
+
+    found = side_by_side.side_by_side(args.run_dirs)
+    print(json.dumps(found, ensure_ascii=False) if args.json else found["text"])
     return EXIT_OK
 
 

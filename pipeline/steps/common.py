@@ -52,7 +52,7 @@ def generate(
         span = before / planned, (before + len(requests)) / planned
     begin, end = span or (0.0, 1.0)
     costs, batches = costs_of(opened), opened.engine.plan(requests)
-    works = [_work_of([requests[i] for i in batch]) for batch in batches]
+    works = [_work_of(opened, [requests[i] for i in batch]) for batch in batches]
     whole, done = sum(w.cost(costs) for w in works), 0.0
 
     with Journal(ctx.out / f"{part}.part") as journal:
@@ -79,8 +79,9 @@ def generate(
         return journal.rows()
 
 
-def _work_of(requests: Sequence[Request]) -> BatchWork:
-    return BatchWork.of([r.prompt_ids for r in requests], [r.max_new_tokens for r in requests])
+def _work_of(opened: Opened, requests: Sequence[Request]) -> BatchWork:
+    limits = [r.max_new_tokens for r in requests]
+    return BatchWork.of([r.prompt_ids for r in requests], limits, opened.engine.rows(requests))
 
 
 def costs_of(opened: Opened) -> Costs:
