@@ -13,12 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.errors import Stopped
-from pipeline.recipe import Recipe
-
-
-def earlier_stages(chain: tuple[int, ...], stage: int) -> tuple[int, ...]:
-    """The stages that come before `stage` in a recipe's chain; none for the baseline."""
-    return chain[: chain.index(stage)] if stage in chain else ()
+from pipeline.recipe import Recipe, earlier_stages
 
 
 class Reporter(Protocol):
