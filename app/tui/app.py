@@ -24,7 +24,6 @@ from app.errors import OK
 from app.tui import acts, performing
 from app.tui.bridge import RATE_HZ, Bridge
 from app.tui.keys import textual_keys
-from app.tui.lines import clean
 from app.tui.on_screen import OnScreen
 from app.tui.palette import ActionProvider
 from app.tui.picture import Picture
@@ -131,11 +130,6 @@ class PanelApp(OnScreen):
         """The action of this id, with the person's own keys."""
         return next(action for action in self.controller.actions() if action.id == action_id)
 
-    def subjects(self) -> Mapping[str, str]:
-        """What is under the cursor: "task", "review", "run", "step"."""
-        found: Mapping[str, str] = getattr(self.current, "subjects", {})
-        return found
-
     def offered(self) -> list[Action]:
         """Actions this panel can do: all but view acts it does not have."""
         return [action for action in self.controller.actions() if not action.view or action.id in acts.VIEW_ACTS]
@@ -207,11 +201,6 @@ class PanelApp(OnScreen):
         if action_id == "demo":
             self.say(f"the demo {'is over' if code == OK else 'ended early'}; the panel stays open, q leaves")
         return code
-
-    def say(self, text: str, severity: str = "information") -> None:
-        """A toast; the text is data, never markup."""
-        level = severity if severity in ("warning", "error") else "information"
-        self.notify(clean(text), severity=level, markup=False, timeout=5)  # type: ignore[arg-type]
 
     def action_interrupt(self) -> None:
         """ctrl+c copies a selection; without one, twice within two seconds quits."""

@@ -1,11 +1,14 @@
-"""Which view is on the screen, and what it holds."""
+"""Which view is on the screen, what it holds, and a word to the person before it."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from textual.app import App
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher
 
+from app.tui.lines import clean
 from app.tui.widgets.log_view import LogView
 
 
@@ -36,3 +39,13 @@ class OnScreen(App[int]):
     def log_view(self) -> LogView:
         """The log of the view on screen. Only while `has_log`."""
         return self.current.query_one(LogView)
+
+    def subjects(self) -> Mapping[str, str]:
+        """What is under the cursor: "task", "review", "run", "step"."""
+        found: Mapping[str, str] = getattr(self.current, "subjects", {})
+        return found
+
+    def say(self, text: str, severity: str = "information") -> None:
+        """A toast; the text is data, never markup."""
+        level = severity if severity in ("warning", "error") else "information"
+        self.notify(clean(text), severity=level, markup=False, timeout=5)  # type: ignore[arg-type]
