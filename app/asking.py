@@ -114,7 +114,7 @@ async def before_stop(context: Context, args: Args) -> Confirm | None:
 
 
 def _safely(risk: Risk) -> str:
-    return "checkpoint, pull, then stop" if risk.alive else "pull, then stop"
+    return "checkpoint, pull, stop" if risk.alive else "pull, then stop"
 
 
 def _first_up(text: str) -> str:

@@ -75,7 +75,7 @@ class PanelApp(OnScreen):
         hold_s: float | None = None,
     ) -> None:
         super().__init__()
-        self.controller = controller
+        self.controller, self.ascii_only = controller, ascii_only
         self.demo = demo
         self.clock = clock
         self.bridge = Bridge(controller, clock, ASCII if ascii_only else UNICODE)

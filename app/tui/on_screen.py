@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from textual.app import App
+from textual.filter import LineFilter
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher
 
 from app.tui.lines import clean
+from app.tui.plain import AsciiOnly
 from app.tui.widgets.log_view import LogView
 
 
 class OnScreen(App[int]):
     """The part of the panel that finds its own views."""
+
+    ascii_only = False
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Those of the library, and the one that leaves nothing but ASCII where that is all there may be."""
+        found = super().get_line_filters()
+        return [*found, AsciiOnly()] if self.ascii_only else found
 
     @property
     def views(self) -> ContentSwitcher:

@@ -59,6 +59,11 @@ class LogCanvas(ScrollView):
         self._kept: OrderedDict[int, _Drawn] = OrderedDict()
         self._laid: tuple[tuple[object, ...], list[tuple[int, int]]] = ((), [])  # what wraps where on the screen
 
+    def notify_style_update(self) -> None:
+        """Another theme: what was drawn is of the old one."""
+        super().notify_style_update()
+        self._kept.clear()
+
     @property
     def rows(self) -> int:
         """Rows there are to show: all lines, or the matching ones under a filter, and the marks between them."""
