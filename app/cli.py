@@ -171,6 +171,8 @@ def _dispatch(options: argparse.Namespace) -> int:
     demo = options.action == "demo" and not options.arg_plain and not options.json
     if at_terminal and (options.action is None or demo):
         return _panel(workspace, settings, demo, options.readonly)
+    if at_terminal and options.action == "replay" and not options.arg_plain and not options.json:
+        return _replay(workspace, options.arg_recording, options.arg_speed)
     action = registry.by_id(options.action or "status")
     args = {param.name: getattr(options, f"arg_{param.name}", param.default) for param in action.params}
     if AGREED in action.params:
@@ -194,6 +196,10 @@ def _panel(workspace: Workspace, settings: Settings, demo: bool, readonly: bool)
 
     before = last_home(workspace) if demo else None
     controller = _controller(workspace, settings, readonly)
+    if not _readonly(readonly):
+        from app.recording import Recorder
+
+        controller.listen(Recorder(workspace.state_dir))
     code = run_panel(workspace, demo=demo, controller=controller)
     for line in reminders(controller.state):
         print(line, file=sys.stderr)
@@ -205,6 +211,19 @@ def _panel(workspace: Workspace, settings: Settings, demo: bool, readonly: bool)
     summary = summarise(workspace, entry)
     print(summary.text)
     return OK if summary.reached else FAILED
+
+
+def _replay(workspace: Workspace, named: str | None, speed: float | None) -> int:
+    from app.actions.tools import SPEED
+    from app.recording import find, read
+    from app.replay import Player
+    from app.tui.replaying import run_replay  # textual: about 250 ms
+
+    player = Player(read(find(workspace, named)), speed or SPEED)
+    try:
+        return run_replay(player)
+    finally:
+        player.remove()
 
 
 def _perform(

@@ -190,3 +190,4 @@ class AppState:
     hint: str | None = None  # one line such as how to add a RunPod key
     acked: frozenset[str] = frozenset()  # ids of alerts that somebody has seen
     readonly: bool = False
+    replay: str | None = None  # this is a recording: "60×", "paused" or "the end"

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import replace
 
-from app.actions import board, info, meters, pod, rent, run, sync, view
+from app.actions import board, info, meters, pod, rent, run, sync, tools, view
 from app.actions.base import Action, Args, Scope
 from app.errors import SettingsError, UsageError
 from app.state import AppState
@@ -19,6 +19,7 @@ ACTIONS: tuple[Action, ...] = (
     *sync.ACTIONS,
     *run.ACTIONS,
     *board.ACTIONS,
+    *tools.ACTIONS,
     *view.ACTIONS,
 )
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 AT_HOME = (Scope.RUN, Scope.BOARD, Scope.REVIEWS)
 """Scopes whose keys are heard in the view of their name only."""
 
+TWICE_S = 2.0
+"""Seconds in which a second ctrl+c quits."""
+
 HANG_UP_GRACE_S = 3.0
 """Seconds the panel may take to end in order once its terminal is gone."""
 
@@ -203,13 +206,31 @@ VIEW_ACTS: Mapping[str, Callable[[PanelApp], None]] = {
 """What the panel does itself. A view act that is not here has no key in this panel."""
 
 
+def interrupted(app: PanelApp, before: float) -> float:
+    """What ctrl+c does: copy a selection, else quit when it was pressed `before`, just now. Returns when that was."""
+    selected = app.screen.get_selected_text()
+    if selected:
+        app.copy_to_clipboard(selected)
+        app.say("copied")
+        return before
+    now = app.clock()
+    if 0 <= now - before <= TWICE_S:
+        app.exit(OK)
+    app.say("ctrl+c again quits; the pod and its run go on", "warning")
+    return now
+
+
 async def leave(app: PanelApp) -> None:
     """Quit; with a pod running, say what it costs and offer to stop it first."""
     from app.tui.modals.confirm import Choice, Question
 
     state = app.controller.state
     pod = state.pod
-    if pod is None or pod.status.upper() in ("STOPPED", "ABSENT", "GONE", "EXITED", "TERMINATED"):
+    if (
+        state.replay is not None
+        or pod is None
+        or pod.status.upper() in ("STOPPED", "ABSENT", "GONE", "EXITED", "TERMINATED")
+    ):
         app.exit(OK)
         return
     run = f"run {state.run.run_id} goes on" if state.run and state.run.state in ("pending", "running") else ""

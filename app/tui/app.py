@@ -24,6 +24,7 @@ from app.errors import OK
 from app.tui import acts, performing
 from app.tui.bridge import RATE_HZ, Bridge
 from app.tui.keys import textual_keys
+from app.tui.notify import Notifier, method
 from app.tui.on_screen import OnScreen
 from app.tui.palette import ActionProvider
 from app.tui.picture import Picture
@@ -45,9 +46,6 @@ if TYPE_CHECKING:
 
 HIGH = 42
 """Rows from which the overview shows everything."""
-
-TWICE_S = 2.0
-"""Seconds in which a second ctrl+c quits."""
 
 
 class PanelApp(OnScreen):
@@ -71,14 +69,16 @@ class PanelApp(OnScreen):
         *,
         demo: bool = False,
         ascii_only: bool = False,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
         hold_s: float | None = None,
     ) -> None:
         super().__init__()
         self.controller, self.ascii_only = controller, ascii_only
         self.demo = demo
-        self.clock = clock
+        self.clock = clock = clock or time.time
         self.bridge = Bridge(controller, clock, ASCII if ascii_only else UNICODE)
+        asked_how = getattr(getattr(controller, "settings", None), "notify", "off")
+        self.notifier = Notifier(method(asked_how, os.environ), self.write_out)
         self._interrupted = float("-inf")
         self.under_way: set[str] = set()
         self.withdrawn: asyncio.Event | None = None  # set: the act that is held back is not done
@@ -137,7 +137,13 @@ class PanelApp(OnScreen):
     def tick(self) -> None:
         """Ten times a second; paints only when something changed."""
         if self._header is not None and self._header.is_attached:  # not before the first frame nor after the last
+            self.notifier.look(self.controller.state, self.clock(), self.app_focus)
             self.bridge.tick(self.paint, focused=self.app_focus, view=self.view)
+
+    def write_out(self, sequence: str) -> None:
+        """Send a sequence to the terminal, as Textual's own bell does."""
+        if self._driver is not None:
+            self._driver.write(sequence)
 
     def repaint(self) -> None:
         """Paint as soon as possible although no state has changed."""
@@ -204,16 +210,7 @@ class PanelApp(OnScreen):
 
     def action_interrupt(self) -> None:
         """ctrl+c copies a selection; without one, twice within two seconds quits."""
-        selected = self.screen.get_selected_text()
-        if selected:
-            self.copy_to_clipboard(selected)
-            self.say("copied")
-            return
-        now = self.clock()
-        if 0 <= now - self._interrupted <= TWICE_S:
-            self.exit(OK)
-        self._interrupted = now
-        self.say("ctrl+c again quits; the pod and its run go on", "warning")
+        self._interrupted = acts.interrupted(self, self._interrupted)
 
     async def action_quit(self) -> None:
         """Leave, saying first what keeps costing."""

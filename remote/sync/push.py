@@ -65,7 +65,7 @@ def plan(scan: Scan, state_dir: Path) -> Plan:
     """Compare a scan with the last push recorded in `state_dir`."""
     last = _last_push(state_dir)
     old = {} if last is None else {row["path"]: row for row in last}
-    new = {entry.path: entry.as_dict() for entry in scan.entries}
+    new = {row["path"]: row for row in scan.manifest}
     changed = tuple(path for path in new if path in old and old[path] != new[path])
     return Plan(
         tree_id=scan.tree_id,

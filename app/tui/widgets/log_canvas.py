@@ -59,11 +59,6 @@ class LogCanvas(ScrollView):
         self._kept: OrderedDict[int, _Drawn] = OrderedDict()
         self._laid: tuple[tuple[object, ...], list[tuple[int, int]]] = ((), [])  # what wraps where on the screen
 
-    def notify_style_update(self) -> None:
-        """Another theme: what was drawn is of the old one."""
-        super().notify_style_update()
-        self._kept.clear()
-
     @property
     def rows(self) -> int:
         """Rows there are to show: all lines, or the matching ones under a filter, and the marks between them."""
@@ -103,6 +98,11 @@ class LogCanvas(ScrollView):
     def selection_updated(self, _selection: Selection | None) -> None:
         self._kept.clear()
         self.refresh()
+
+    def notify_style_update(self) -> None:
+        """Another theme: what was drawn has the colours of the one before."""
+        self._kept.clear()
+        super().notify_style_update()
 
     # where things are
 
