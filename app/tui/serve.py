@@ -70,7 +70,14 @@ class Loopback(Server):
         for name in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(name, self.request_exit)
         web.run_app(
-            self._make_app(), host=HOST, port=self.port, handle_signals=False, loop=loop, print=None, access_log=None
+            self._make_app(),
+            host=HOST,
+            port=self.port,
+            handle_signals=False,
+            loop=loop,
+            print=None,
+            access_log=None,
+            shutdown_timeout=2.0,  # an open tab would hold it for a minute
         )
 
 
