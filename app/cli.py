@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from app import packages
 from app.actions import registry
@@ -217,9 +217,29 @@ def _perform(
 
     controller = _controller(workspace, settings, options.readonly)
     controller.listen(_narrator(sys.stderr.write))
+    if action.id == "pod.shell" and not (args["print"] or options.json):
+        _become(asyncio.run(_command(controller, action, args)))
     if action.id == "demo" or (args.get("follow") and action.id.startswith("run.")):
         _tell_progress(controller)
     return asyncio.run(_one(controller, action, dict(args), options))
+
+
+async def _command(controller: Controller, action: Action, args: Mapping[str, Any]) -> list[str]:
+    """The command line that an action hands out."""
+    argv: list[str] = []
+    try:
+        async for event in controller.stream(action.id, args):
+            argv = list(event.data["argv"]) if isinstance(event, Output) else argv
+    finally:
+        await controller.close()
+    return argv
+
+
+def _become(argv: list[str]) -> NoReturn:
+    """Leave this process to another program: terminal, signals and exit code are then its own."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(argv[0], argv)
 
 
 async def _one(controller: Controller, action: Action, args: dict[str, Any], options: argparse.Namespace) -> int:

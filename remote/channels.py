@@ -52,6 +52,13 @@ class SshConnection:
         return self._verified
 
     @property
+    def host_key(self) -> str:
+        """The key that the server proved to have, as known_hosts files hold it: kind and base64."""
+        key = self._raw.get_server_host_key()
+        assert key is not None  # else the connection would not stand
+        return " ".join(key.export_public_key().decode().split()[:2])
+
+    @property
     def pod(self) -> Pod:
         """The pod as it was when we connected."""
         return self._pod

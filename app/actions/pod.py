@@ -14,6 +14,7 @@ from app.state import AppState
 if TYPE_CHECKING:
     from remote.pods.model import Pod
 
+SHELL = "pod.shell"
 POD = Param("pod", "pod id or name; default: the first one", kind="positional", metavar="POD")
 
 
@@ -125,6 +126,20 @@ async def _restart(context: Context, args: Args) -> AsyncIterator[AppEvent]:
     yield Output(pod.id, {"id": pod.id, "status": str(pod.status), "ssh": ssh, "started_at": pod.started_at})
 
 
+async def _shell(context: Context, args: Args) -> AsyncIterator[AppEvent]:
+    """Hands out the command; `app.cli` becomes it, so that the terminal is wholly the shell's."""
+    import shlex
+
+    from remote.shell import command
+
+    fleet = context.supervisor.fleet
+    pod = await fleet.find((await context.supervisor.pod(args["pod"])).id)
+    if not fleet.rented:
+        raise Refused("the embedded pod has no shell of its own", f"It is this machine: its files are in {pod.root}.")
+    argv = await command(pod, fleet.provider, fleet.state_dir)
+    yield Output(shlex.join(argv), {"argv": argv})
+
+
 async def _terminate(context: Context, args: Args) -> AsyncIterator[AppEvent]:
     from app.risk import look
     from remote.guard import may_terminate
@@ -199,6 +214,11 @@ ACTIONS: tuple[Action, ...] = (
         "pod.restart", ("pod", "restart"), "Restart the pod", "a new container: new port and host key, volume kept",
         "", Scope.POD, _restart, enabled=can_stop, prints=True,
         params=(POD, Param("force", "restart although a run is alive"), AGREED),
+    ),
+    Action(
+        SHELL, ("shell",), "Open a shell on the pod", "your own shell on the pod, by the system's ssh",
+        "", Scope.POD, _shell, enabled=can_stop, writes=False, prints=True,
+        params=(POD, Param("print", "show the command instead of running it")),
     ),
     Action(
         "pod.terminate", ("pod", "terminate"), "Remove a pod for good", "refused while its results are not home", "",
