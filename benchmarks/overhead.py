@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import shlex
@@ -68,7 +69,7 @@ async def once(far: FarServer, state: Path, spool: Path) -> dict[str, float]:
                 break
         marks.append(("first event", time.monotonic()))
         await jobs.cancel(agent, run_id, 0.0)
-    parts = {name: round(at - before, 3) for (_, before), (name, at) in zip(marks, marks[1:], strict=False)}
+    parts = {name: round(at - before, 3) for (_, before), (name, at) in itertools.pairwise(marks)}
     return {**parts, "whole": round(marks[-1][1] - marks[0][1], 3)}
 
 

@@ -46,19 +46,26 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class BatchWork:
-    """One planned batch: tokens of its different prompts, its rows, and the limits of its rows (mean and highest)."""
+    """One planned batch: tokens of its different prompts, its rows, the limits of its rows (mean and highest), and how
+    many rows are alive at once (0: all); the others wait until one of those ends."""
 
     prompt: float
     rows: int
     limit: float
     highest: float
+    slots: int = 0
 
     @staticmethod
-    def of(prompts: Sequence[tuple[int, ...]], limits: Sequence[int]) -> BatchWork:
-        return BatchWork(sum(map(len, set(prompts))), len(limits), sum(limits) / len(limits), max(limits))
+    def of(prompts: Sequence[tuple[int, ...]], limits: Sequence[int], slots: int = 0) -> BatchWork:
+        return BatchWork(sum(map(len, set(prompts))), len(limits), sum(limits) / len(limits), max(limits), slots)
 
     def cost(self, costs: Costs) -> float:
-        return self.prompt + self.rows * WRITTEN * self.limit * costs.write + (1 + LONGEST * self.highest) * costs.step
+        passes = 1 + LONGEST * self.highest + self._refills(self.rows)
+        return self.prompt + self.rows * WRITTEN * self.limit * costs.write + passes * costs.step
+
+    def _refills(self, left: int) -> float:
+        """Passes until the last of so many rows is in."""
+        return max(0, left - self.slots) * WRITTEN * self.limit / self.slots if self.slots else 0.0
 
     def progress(self, costs: Costs) -> Callable[[int], float]:
         """A function of the rows ended so far, called once for every token, that says the share of this batch. While a
@@ -67,11 +74,12 @@ class BatchWork:
 
         def share(ended: int) -> float:
             nonlocal done, steps
-            live = self.rows - ended
-            steps += 1
+            left = self.rows - ended
+            live = min(left, self.slots or left)
+            steps = 0 if live < left else steps + 1  # while others wait, the longest may be among them
             done += live * costs.write + costs.step
-            left = max(0.0, self.highest - steps) if live else 0.0
-            return done / (done + LONGEST * left * (costs.step + live * costs.write / 2))
+            last = LONGEST * max(0.0, self.highest - steps) * (costs.step + live * costs.write / 2) if live else 0.0
+            return done / (done + last + self._refills(left) * (costs.step + live * costs.write))
 
         return share
 

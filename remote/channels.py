@@ -53,10 +53,10 @@ class SshConnection:
 
     @property
     def host_key(self) -> str:
-        """The key that the server proved to have, as known_hosts files hold it: kind and base64."""
+        """The key that the server has shown and that was accepted, in OpenSSH's one-line form."""
         key = self._raw.get_server_host_key()
-        assert key is not None  # else the connection would not stand
-        return " ".join(key.export_public_key().decode().split()[:2])
+        assert key is not None  # nothing connects without one
+        return key.export_public_key("openssh").decode().strip()
 
     @property
     def pod(self) -> Pod:

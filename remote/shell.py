@@ -1,65 +1,76 @@
-"""The command line of a person's own shell on a pod: the system's `ssh`, held to the host key that we have verified.
+"""A shell on a pod for a person: this machine's own `ssh`, told to believe the one host key that was verified.
 
-The key is checked as for every connection of ours, then written alone into a known_hosts file of this pod session, by
-which `ssh` must recognise it. Nobody's configuration, agent or other key takes part. Running it is the caller's.
+The key is noted alone in a known_hosts file of this pod session, so that the command can be used again while that
+lasts. Nobody's configuration, agent or other key takes part. The embedded pod gives no terminals over SSH; its shell is
+a local one, in its folder and with its environment.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import shlex
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from remote import identity
-from remote.errors import ConfigError, NoEndpoint
+from remote.errors import ConfigError
 from remote.files import private_dir, write_atomic
-from remote.pods.model import Pod
-from remote.pods.provider import Provider
+
+if TYPE_CHECKING:
+    from remote.channels import SshConnection
 
 _KEPT = 20  # known_hosts files of past sessions
 
 
-async def command(pod: Pod, provider: Provider, state_dir: Path) -> list[str]:
-    """The argv that opens a shell in the pod's volume. `pod` must be freshly read.
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """What to start, where, and what it sees. `env` None: what this process sees."""
 
-    Raises ConfigError where there is no `ssh`, and all that `remote.ssh.connect` raises.
-    """
-    from remote import ssh  # asyncssh: 0.3 s
+    argv: tuple[str, ...]
+    cwd: Path | None = None
+    env: Mapping[str, str] | None = None
 
+
+def shell(connection: SshConnection, state_dir: Path) -> Shell:
+    """The shell of the pod behind a verified connection. Raises ConfigError where this machine has no `ssh`."""
+    from remote.pods.local import NAME
+    from remote.pods.sandbox import Sandbox
+
+    pod = connection.pod
+    if pod.provider == NAME:
+        sandbox = Sandbox(state_dir / "pods" / NAME)
+        found = sandbox.environment(os.environ, str(sandbox.container / "tmp"))
+        found |= {"TERM": os.environ.get("TERM", "dumb"), "TMPDIR": str(sandbox.container / "tmp"),
+                  "PS1": f"{pod.name}$ "}  # fmt: skip
+        return Shell(("/bin/sh", "-i"), sandbox.container, found)
     program = shutil.which("ssh")
     if program is None:
-        raise ConfigError("There is no ssh program here.", "Install OpenSSH's client (Debian: openssh-client).")
-    async with ssh.connect(pod, provider, state_dir) as connection:
-        key, root = connection.host_key, connection.root
-    session, endpoint = pod.session, pod.endpoint
-    if session is None or endpoint is None:
-        raise NoEndpoint(f"Pod {pod.id} is {pod.status}.", "Start the pod.")
+        raise ConfigError("This machine has no `ssh` program.", "Install an OpenSSH client.")
+    return Shell(ssh_command(program, connection, state_dir.absolute()))
+
+
+def ssh_command(program: str, connection: SshConnection, state_dir: Path) -> tuple[str, ...]:
+    """`ssh` by nobody's configuration, with our key alone, to the key that was verified and no other."""
+    session, endpoint = connection.pod.session, connection.pod.endpoint
+    assert session is not None  # there is a connection to it
+    assert endpoint is not None
     alias = f"maxcai-{hashlib.sha256(session.key.encode()).hexdigest()[:16]}"
-    known = _noted(state_dir.absolute(), alias, key)
-    private = identity.ensure(state_dir.absolute()).private
-    options = {
-        "HostKeyAlias": alias, "UserKnownHostsFile": _quoted(known), "GlobalKnownHostsFile": "/dev/null",
-        "StrictHostKeyChecking": "yes", "UpdateHostKeys": "no", "IdentityFile": _quoted(private),
-        "IdentitiesOnly": "yes", "IdentityAgent": "none", "ForwardAgent": "no", "ForwardX11": "no",
-        "PasswordAuthentication": "no", "KbdInteractiveAuthentication": "no", "ServerAliveInterval": "5",
-        "ServerAliveCountMax": "3", "ConnectTimeout": "10",
-    }  # fmt: skip
-    words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-    there = f'cd {shlex.quote(root)}; exec "${{SHELL:-/bin/sh}}" -l'
-    return [
-        program,
-        "-F",
-        "/dev/null",
-        "-t",
-        *words,
-        "-p",
-        str(endpoint.port),
-        "-l",
-        endpoint.username,
-        endpoint.host,
-        there,
-    ]
+    known = _noted(state_dir, alias, connection.host_key)
+    options = (
+        f"IdentityFile={_quoted(identity.ensure(state_dir).private)}", "IdentitiesOnly=yes", "IdentityAgent=none",
+        f"HostKeyAlias={alias}", f"UserKnownHostsFile={_quoted(known)}", "GlobalKnownHostsFile=/dev/null",
+        "StrictHostKeyChecking=yes", "UpdateHostKeys=no", "CheckHostIP=no", "ForwardAgent=no", "ForwardX11=no",
+        "PasswordAuthentication=no", "KbdInteractiveAuthentication=no", "ServerAliveInterval=5",
+        "ServerAliveCountMax=3", "ConnectTimeout=10",
+    )  # fmt: skip
+    flags = tuple(word for option in options for word in ("-o", option))
+    address = ("-p", str(endpoint.port), "-l", endpoint.username, endpoint.host)
+    there = f'cd {shlex.quote(connection.root)}; exec "${{SHELL:-/bin/sh}}" -l'
+    return (program, "-F", "/dev/null", "-t", *flags, *address, there)
 
 
 def _noted(state_dir: Path, alias: str, key: str) -> Path:

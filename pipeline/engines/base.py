@@ -73,6 +73,10 @@ class Engine(Protocol):
         """Indices of the requests, batch by batch."""
         ...
 
+    def rows(self, requests: Sequence[Request]) -> int:
+        """How many rows of a planned batch are alive at once."""
+        ...
+
     def generate(self, requests: Sequence[Request], ended: Callable[[int], None] = lambda _: None) -> list[Completion]:
         """Run one planned batch; `ended` is told after every token how many rows are finished."""
         ...

@@ -41,7 +41,8 @@ def generate(
     total: int | None = None,
     span: tuple[float, float] | None = None,
 ) -> list[Mapping[str, Any]]:
-    """Rows of all requests in their order. Each planned batch is committed to `<part>.part` and never done twice.
+    """Rows of all requests in their order. Each planned batch is committed to `<part>.part` and never done twice; of a
+    shard only its own batches, and then only their rows come back.
 
     Progress counts from `before` (done by earlier calls of this step) to `total` (default: these requests). `span` is
     the part of the step's work that this call is (default: by its rows).
@@ -51,7 +52,7 @@ def generate(
         span = before / planned, (before + len(requests)) / planned
     begin, end = span or (0.0, 1.0)
     costs, batches = costs_of(opened), opened.engine.plan(requests)
-    works = [_work_of([requests[i] for i in batch]) for batch in batches]
+    works = [_work_of(opened, [requests[i] for i in batch]) for batch in batches]
     whole, done = sum(w.cost(costs) for w in works), 0.0
 
     with Journal(ctx.out / f"{part}.part") as journal:
@@ -61,8 +62,9 @@ def generate(
             ctx.reporter.progress(before + len(journal) + ended, planned, unit, begin + inside * (end - begin))
 
         tell(0, 0.0)
-        for batch, work in zip(batches, works, strict=True):
-            if not journal.complete(batch):
+        for number, (batch, work) in enumerate(zip(batches, works, strict=True)):
+            mine = ctx.shard is None or ctx.shard.has(number)
+            if mine and not journal.complete(batch):
                 ctx.checkpoint()
                 inside, cost = work.progress(costs), work.cost(costs)
 
@@ -77,8 +79,9 @@ def generate(
         return journal.rows()
 
 
-def _work_of(requests: Sequence[Request]) -> BatchWork:
-    return BatchWork.of([r.prompt_ids for r in requests], [r.max_new_tokens for r in requests])
+def _work_of(opened: Opened, requests: Sequence[Request]) -> BatchWork:
+    limits = [r.max_new_tokens for r in requests]
+    return BatchWork.of([r.prompt_ids for r in requests], limits, opened.engine.rows(requests))
 
 
 def costs_of(opened: Opened) -> Costs:

@@ -96,6 +96,12 @@ def git_state(folder: Path) -> GitState:
     return GitState(commit or None, None if changes is None else bool(changes))
 
 
+def git_branch(folder: Path) -> str | None:
+    """The branch that is checked out; None for a detached head and where there is no git to ask. Never fails."""
+    name = _git(folder, "rev-parse", "--abbrev-ref", "HEAD")
+    return None if name in (None, "", "HEAD") else name
+
+
 def _git(folder: Path, *arguments: str) -> str | None:
     program = shutil.which("git")
     if program is None:

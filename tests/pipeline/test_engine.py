@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import pytest
 import torch
 
 from pipeline import prompts
 from pipeline.engines.base import ChoiceRequest, IdPair, Request
-from pipeline.engines.decode import choose, find_stop, uniform
-from pipeline.engines.transformers_engine import TransformersEngine
+from pipeline.engines.decode import argmax, choose, find_stop, normalisers, signed, top, uniform, uniforms
+from pipeline.engines.kernels import product
+from pipeline.engines.transformers_engine import WAVE, TransformersEngine
 from tests.pipeline.model_tools import model, tokens
 
 
@@ -71,7 +75,94 @@ def test_every_request_is_planned_exactly_once_and_the_plan_is_stable(engine: Tr
     plan = small.plan(asked)
     assert sorted(i for batch in plan for i in batch) == list(range(50))
     assert plan == small.plan(asked)
-    assert all(max(len(asked[i].prompt_ids) + 12 for i in b) * len(b) <= 80 or len(b) == 1 for b in plan)
+    widths = [(max(len(asked[i].prompt_ids) + 12 for i in b), [asked[i] for i in b]) for b in plan]
+    assert all(width * len(rows) <= 80 * WAVE or len(rows) == 1 for width, rows in widths)
+    assert all(width * small.rows(rows) <= 80 or small.rows(rows) == 1 for width, rows in widths)
+
+
+def counted(engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Tokens of every pass from here on."""
+    seen: list[int] = []
+    forward = engine.forward
+
+    def count(cache: Any, ids: torch.Tensor, *rest: Any) -> torch.Tensor:
+        seen.append(len(ids))
+        return forward(cache, ids, *rest)
+
+    monkeypatch.setattr(engine, "forward", count)
+    return seen
+
+
+def test_rows_that_wait_take_the_place_of_those_that_end_and_write_the_same(engine: TransformersEngine) -> None:
+    limits = (3, 20, 1, 12, 7, 16, 2)
+    asked = [
+        request(TEXTS[i % 4], max_new_tokens=n, temperature=0.9 * (i % 2), seed=i, stops=("re",))
+        for i, n in enumerate(limits)
+    ]
+    narrow = TransformersEngine(engine.model, tokens(), batch_tokens=130)
+    assert narrow.rows(asked) < len(asked)
+    assert narrow.generate(asked) == [
+        dataclasses.replace(c, mean_logprob=pytest.approx(c.mean_logprob, abs=1e-4))
+        for a in asked
+        for c in engine.generate([a])
+    ]
+
+
+def test_a_shared_beginning_is_read_once_and_best_of_many_reads_its_prompt_once(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = "Instruction: copy the words of the river and the stone.\n\n" * 3
+    texts = [shared + tail for tail in ("one", "two", "three")]
+    asked = [request(t, max_new_tokens=1, temperature=1.0, seed=s) for t in texts for s in range(4)]
+    prompts_read = [len(a.prompt_ids) for a in asked]
+    seen = counted(engine, monkeypatch)
+    answers = engine.generate(asked)
+    assert sum(seen) < min(prompts_read) + 3 * len("three") + 12
+    monkeypatch.undo()
+    assert [c.raw for c in answers] == [engine.generate([a])[0].raw for a in asked]
+
+
+def test_a_text_that_is_over_ends_at_the_very_token_that_made_it_so(engine: TransformersEngine) -> None:
+    free = engine.generate([request(TEXTS[2], max_new_tokens=30)])[0]
+    assert free.tokens > 12
+    lengths = range(1, free.tokens)
+    asked = [request(TEXTS[2], max_new_tokens=30, over=lambda text, n=n: len(text) >= n) for n in lengths]
+    for length, cut in zip(lengths, engine.generate(asked), strict=True):
+        assert (cut.finish, cut.stop) == ("stop", None)
+        assert cut.raw == free.raw[: len(cut.raw)]
+        assert len(cut.raw) >= length > len(tokens().decode(tokens().encode(free.raw)[: cut.tokens - 1]))
+
+
+def test_a_sliding_window_hides_the_same_keys_as_the_librarys_own_attention() -> None:
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    torch.manual_seed(0)
+    config = Gemma3TextConfig(
+        vocab_size=len(tokens().raw), hidden_size=64, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=1, head_dim=16, sliding_window=8,
+        layer_types=["sliding_attention", "sliding_attention", "full_attention"],
+        eos_token_id=tokens().eos, bos_token_id=None, pad_token_id=tokens().pad,
+    )  # fmt: skip
+    windowed = Gemma3ForCausalLM(config).eval()
+    ids = torch.tensor([tokens().prompt(TEXTS[2])])
+    with torch.inference_mode():
+        theirs = windowed.generate(ids, max_new_tokens=20, do_sample=False, eos_token_id=None)[0, ids.shape[1] :]
+    engine = TransformersEngine(windowed, tokens(), batch_tokens=2048)
+    asked = [request(text, max_new_tokens=20) for text in TEXTS]
+    ours = engine.generate(asked)[2]
+    assert ours.raw == tokens().decode(theirs.tolist()[: ours.tokens])
+    assert ours.tokens > 8
+
+
+def test_bf16_products_summed_in_fp32_are_those_of_the_library_to_one_rounding() -> None:
+    torch.manual_seed(0)
+    for rows, inside, outside in ((5, 64, 70), (33, 640, 2051)):
+        x, weight = torch.randn(rows, inside).bfloat16(), torch.randn(outside, inside).bfloat16()
+        exact = x.double() @ weight.double().t()
+        ours, theirs = product(x, weight), torch.nn.functional.linear(x, weight)
+        assert ours.dtype is torch.bfloat16
+        assert (ours.double() - exact).abs().max() <= (theirs.double() - exact).abs().max() * 1.01
+        assert (ours != theirs).float().mean() < 0.01
 
 
 def test_no_request_is_no_batch(engine: TransformersEngine) -> None:
@@ -110,18 +201,34 @@ def test_teacher_forced_log_probabilities_equal_naive_ones_in_any_company(engine
 
 
 def test_draws_are_uniform_and_depend_on_seed_and_index_alone() -> None:
-    draws = [uniform(s, i) for s in range(100) for i in range(100)]
+    seeds = signed([s for s in (*range(99), (1 << 64) - 3) for _ in range(100)])
+    draws = uniforms(seeds, torch.arange(100).repeat(100)).tolist()
     assert min(draws) >= 0.0 and max(draws) < 1.0
     assert abs(sum(draws) / len(draws) - 0.5) < 0.01
     assert len(set(draws)) == len(draws)
-    assert uniform(7, 3) == uniform(7, 3)
+    assert uniform(7, 3) == draws[703]
+    assert [uniform(0, 0), uniform(0, 1)] == [0xE220A8397B1DCDAF / 2**64, 0x6E789E6AA1B965F4 / 2**64]  # by its authors
 
 
 def test_top_p_never_takes_a_token_outside_the_nucleus_and_follows_the_distribution() -> None:
-    logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]]))
-    picks = [choose(logits, [1.0], [0.8], [uniform(1, i)])[0][0] for i in range(4000)]
+    logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]])).repeat(4000, 1)
+    draws = uniforms(torch.ones(4000, dtype=torch.long), torch.arange(4000))
+    picks = choose(logits, torch.ones(4000), torch.full((4000,), 0.8), draws)[0].tolist()
     assert set(picks) == {0, 1}
     assert abs(picks.count(0) / 4000 - 0.625) < 0.03
+
+
+def test_a_large_vocabulary_is_looked_through_in_groups_with_the_same_result() -> None:
+    torch.manual_seed(0)
+    logits = (torch.randn(6, 1 << 15) * 4).bfloat16()  # bf16: many are equal
+    assert argmax(logits).tolist() == [row.float().argmax().item() for row in logits]
+    values, ids = top(logits, 64)
+    for row, best, places in zip(logits, values, ids, strict=True):
+        assert best.tolist() == sorted(row.tolist(), reverse=True)[:64]
+        assert row[places].tolist() == best.tolist()
+        pairs = list(zip((-best.float()).tolist(), places.tolist(), strict=True))
+        assert pairs == sorted(pairs)
+    assert torch.allclose(normalisers(logits), torch.logsumexp(logits.float(), -1), atol=1e-5)
 
 
 def test_the_earliest_stop_wins() -> None:

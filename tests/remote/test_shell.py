@@ -7,16 +7,15 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from subprocess_connection import until
 
 from benchmarks.far_server import FarServer, far_server
-from remote import shell
+from remote import ssh
 from remote.agent.host import shells
-from remote.errors import ConfigError, HostKeyMismatch
-from remote.hostkeys import HostKey, PinStore
+from remote.errors import ConfigError
+from remote.shell import shell
 
 pytestmark = pytest.mark.skipif(
     shutil.which("sshd") is None and not Path("/usr/sbin/sshd").exists(), reason="there is no sshd here"
@@ -36,7 +35,12 @@ def far(work: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarSer
 
 @pytest.fixture
 async def argv(far: FarServer, work: Path) -> list[str]:
-    return await shell.command(far.pod, far, work / "state")  # type: ignore[arg-type]
+    return await command(far, work / "state")
+
+
+async def command(far: FarServer, state_dir: Path) -> list[str]:
+    async with ssh.connect(far.pod, far, state_dir) as connection:  # type: ignore[arg-type]
+        return list(shell(connection, state_dir).argv)
 
 
 def terminal(argv: list[str]) -> tuple[subprocess.Popen[bytes], int]:
@@ -91,16 +95,12 @@ async def test_another_machine_at_the_address_gets_no_word_from_us(
     assert refused.returncode == 255
     assert b"HOST IDENTIFICATION HAS CHANGED" in refused.stderr or b"verification failed" in refused.stderr
     known.write_text(right)
-    pod: Any = far.pod
-    await PinStore(tmp_path / "state").put(pod.session, [HostKey("SHA256:" + "A" * 43, "ED25519")])
-    with pytest.raises(HostKeyMismatch):
-        await shell.command(pod, far, tmp_path / "state")  # type: ignore[arg-type]
 
 
 async def test_without_ssh_it_says_what_to_install(
-    far: FarServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    far: FarServer, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ConfigError, match="no ssh program") as caught:
-        await shell.command(far.pod, far, tmp_path)  # type: ignore[arg-type]
-    assert "openssh" in caught.value.hint
+    with pytest.raises(ConfigError, match="no `ssh` program") as caught:
+        await command(far, work / "state")
+    assert "OpenSSH" in caught.value.hint
