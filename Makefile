@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo smoke test test-slow lint types contracts format lock clean
+.PHONY: help demo smoke screenshots test test-slow lint types contracts format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -37,8 +37,11 @@ demo: .venv/.model ## the main job, for real, on the embedded local pod (ARGS=--
 smoke: .venv/.dev ## all six stages on the tiny base that comes along, every gate for real (minutes)
 	$(BIN)/python -m pipeline run --recipe smoke $(ARGS)
 
+screenshots: .venv/.dev ## docs/images from a recorded run (RUN=its id or directory; default: the newest here)
+	$(BIN)/python -m app.tui.gallery $(RUN)
+
 test: .venv/.dev lint types contracts ## everything that must be green
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
 
 test-slow: .venv/.dev ## the minutes-long tests as well
 	$(BIN)/python -m pytest $(ARGS)

@@ -109,7 +109,7 @@ def heard(supervisor: Supervisor, pod: Pod, report: Report) -> WatchView:
         watchdog.remember(supervisor.workspace.state_dir, pod.provider, report)
     now, first = supervisor.clock(), report.first
     rule = report.fired or (None if first is None else first.name)
-    found = WatchView(str(report.level), report.reason, pod.id, report.until(now), rule, now)
+    found = WatchView(str(report.level), report.reason, pod.id, report.until(now), rule, now, tuple(report.low_disk))
     _tell(supervisor, found)
     return found
 

@@ -61,6 +61,13 @@ async def gather(supervisor: Supervisor) -> Brief:
     return found
 
 
+def at_hand(supervisor: Supervisor) -> Brief:
+    """What the files alone tell: tasks and reviews. Pods, run and money are the panel's own to know."""
+    found = Brief(supervisor.workspace.root.name, 0.0)
+    _files(supervisor, found)
+    return found
+
+
 def _files(supervisor: Supervisor, found: Brief) -> None:
     import reviews
     import task_board

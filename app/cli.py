@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import packages
 from app.actions import registry
-from app.actions.base import AGREED, Action, without_asking
+from app.actions.base import AGREED, Action
 from app.errors import FAILED, OK, USAGE, Refused, Unagreed, UsageError, exit_code, sentence
 from app.events import ActivityChanged, AppEvent, Failed, Noted, Output, OutputBytes
 from app.reminders import reminders
@@ -134,8 +134,9 @@ def _add(command: argparse.ArgumentParser, action: Action) -> None:
         dest = f"arg_{param.name}"
         if param.kind == "positional":
             command.add_argument(
-                dest, nargs="?", metavar=param.metavar or None, help=param.help, default=param.default, type=param.type
-            )
+                dest, nargs="*" if param.many else "?", metavar=param.metavar or None, help=param.help,
+                default=param.default, type=param.type,
+            )  # fmt: skip
             continue
         names = [name for name in (param.short, f"--{param.name.replace('_', '-')}") if name]
         if param.kind == "flag":
@@ -170,6 +171,8 @@ def _dispatch(options: argparse.Namespace) -> int:
     demo = options.action == "demo" and not options.arg_plain and not options.json
     if at_terminal and (options.action is None or demo):
         return _panel(workspace, settings, demo, options.readonly)
+    if at_terminal and options.action == "replay" and not options.arg_plain and not options.json:
+        return _replay(workspace, options.arg_recording, options.arg_speed)
     action = registry.by_id(options.action or "status")
     args = {param.name: getattr(options, f"arg_{param.name}", param.default) for param in action.params}
     if AGREED in action.params:
@@ -193,6 +196,10 @@ def _panel(workspace: Workspace, settings: Settings, demo: bool, readonly: bool)
 
     before = last_home(workspace) if demo else None
     controller = _controller(workspace, settings, readonly)
+    if not _readonly(readonly):
+        from app.recording import Recorder
+
+        controller.listen(Recorder(workspace.state_dir))
     code = run_panel(workspace, demo=demo, controller=controller)
     for line in reminders(controller.state):
         print(line, file=sys.stderr)
@@ -204,6 +211,19 @@ def _panel(workspace: Workspace, settings: Settings, demo: bool, readonly: bool)
     summary = summarise(workspace, entry)
     print(summary.text)
     return OK if summary.reached else FAILED
+
+
+def _replay(workspace: Workspace, named: str | None, speed: float | None) -> int:
+    from app.actions.tools import SPEED
+    from app.recording import find, read
+    from app.replay import Player
+    from app.tui.replaying import run_replay  # textual: about 250 ms
+
+    player = Player(read(find(workspace, named)), speed or SPEED)
+    try:
+        return run_replay(player)
+    finally:
+        player.remove()
 
 
 def _perform(
@@ -224,7 +244,7 @@ def _perform(
 
 async def _one(controller: Controller, action: Action, args: dict[str, Any], options: argparse.Namespace) -> int:
     try:
-        if action.confirm is not without_asking and not options.yes:
+        if action.asks and not options.yes:
             await _ask(controller, action, args)
         try:
             await _stream(controller, action, args, options)
@@ -252,9 +272,10 @@ def _agree(question: Unagreed) -> None:
 
 async def _ask(controller: Controller, action: Action, args: dict[str, Any]) -> None:
     """Ask as the panel would. Where nobody can answer, the action's own guard decides."""
-    await controller.supervisor.look()
-    confirm = action.confirm(controller.state)
-    if confirm is None or args.get("force") or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if args.get("force") or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return
+    confirm = await controller.confirm(action.id, args)
+    if confirm is None:
         return
     if not _answered(confirm.title, confirm.lines):
         raise Refused(f"{action.title}: not agreed, nothing was changed")

@@ -82,9 +82,13 @@ class Controller:
         """Why this action is refused now, or None."""
         return registry.refusal(action_id, self.state, args)
 
-    def confirm(self, action_id: str) -> Confirm | None:
-        """What to ask before doing it, or None."""
-        return registry.by_id(action_id).confirm(self.state)
+    async def confirm(self, action_id: str, args: Args | None = None) -> Confirm | None:
+        """What to show and ask before doing it, or None. Looks, changes nothing; raises what looking raises."""
+        action = registry.by_id(action_id)
+        return await action.confirm(self._context(), _known(action, args or {}))
+
+    def _context(self) -> Context:
+        return Context(self.workspace, self.supervisor, lambda: self.state, self.clock)
 
     async def stream(self, action_id: str, args: Args | None = None) -> AsyncIterator[AppEvent]:
         """Do an action; every event is folded in and then handed out. Raises what the action raises."""
@@ -92,9 +96,8 @@ class Controller:
         refusal = self.reason(action_id, args)
         if refusal is not None:
             raise Refused(f"{action.title}: {refusal}")
-        context = Context(self.workspace, self.supervisor, lambda: self.state, self.clock)
         try:
-            async for event in action.run(context, _known(action, args or {})):
+            async for event in action.run(self._context(), _known(action, args or {})):
                 self.emit(event)
                 yield event
         finally:

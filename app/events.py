@@ -150,6 +150,13 @@ class Hinted:
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """These alerts have been seen by somebody."""
+
+    ids: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """What a printing action hands out: text for people, `data` for `--json`."""
 
@@ -183,6 +190,7 @@ AppEvent = (
     | Failed
     | Woke
     | Hinted
+    | Acknowledged
     | Output
     | OutputBytes
 )

@@ -9,7 +9,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 LAUNCH_TRIES = 5
 """Times an unconfirmed launch is asked again, each over a new connection."""
+
+CHECKPOINT_S = 60.0
+"""Seconds that a run gets for a checkpoint when it is asked to end."""
 
 PASSED_ON = ("MAXCAI_CACHE_DIR", "MAXCAI_ONLINE")
 """Variables of this machine that a run on the embedded pod may see."""
@@ -74,10 +77,36 @@ async def _prepared(supervisor: Supervisor, pod: Pod, run_id: str, recipe: str) 
     return report.tree_id, (await make_ready(supervisor, pod, report.tree_id, recipe)).session
 
 
-async def resume_run(supervisor: Supervisor, before: RunEntry, *, agreed: bool = False) -> RunEntry:
-    """Go on with a run that is over without having finished, as its next attempt with the present code.
+@dataclass(frozen=True, slots=True)
+class Going:
+    """How a run goes on. `redo`: the step to do again, and what depends on it; `override`: why its gate is passed over;
+    `supersede`: a recipe that was changed may redo what depends on the change, as another attempt at the gate."""
 
-    Raises Refused when it is alive or has finished.
+    redo: str | None = None
+    override: str | None = None
+    supersede: bool = False
+
+    @property
+    def again(self) -> bool:
+        """There is something to do even for a run that has finished."""
+        return self.redo is not None or self.override is not None or self.supersede
+
+    def argv(self) -> tuple[str, ...]:
+        """For `python -m pipeline run`."""
+        redo = () if self.redo is None else ("--force", self.redo)
+        override = () if self.override is None else ("--override-gate", self.override)
+        return (*redo, *override, *(("--supersede",) if self.supersede else ()))
+
+
+STRAIGHT = Going()
+
+
+async def resume_run(
+    supervisor: Supervisor, before: RunEntry, *, agreed: bool = False, going: Going = STRAIGHT
+) -> RunEntry:
+    """Go on with a run that is over, as its next attempt with the present code.
+
+    Raises Refused when it is alive, and when it has finished and `going` leaves nothing to do.
     """
     from app.history import run_view
 
@@ -87,12 +116,15 @@ async def resume_run(supervisor: Supervisor, before: RunEntry, *, agreed: bool =
         agent = await reach(supervisor, pod)
         await _refuse_if_alive(agent)
         await supervisor.catch_up(entry)
-        if run_view(supervisor.workspace, entry).state == "finished":
-            raise Refused(f"run {entry.run_id} has finished", "Read it with `maxcai run report`, or start a new run.")
+        if run_view(supervisor.workspace, entry).state == "finished" and not going.again:
+            raise Refused(
+                f"run {entry.run_id} has finished",
+                "Read it with `maxcai run report`; `maxcai run retry` does a step of it again.",
+            )
         attempt = await _next_attempt(agent, entry)
         tree, session = await _prepared(supervisor, pod, entry.run_id, entry.recipe)
         entry = replace(entry, pod=pod.id, tree=tree, attempt=attempt, started=supervisor.clock())
-        await _launch(supervisor, pod, entry, session)
+        await _launch(supervisor, pod, entry, session, going)
     return entry
 
 
@@ -181,18 +213,20 @@ async def _next_attempt(agent: Agent, entry: RunEntry) -> int:
     return (await jobs.status(agent, entry.run_id)).attempt + 1
 
 
-async def _launch(supervisor: Supervisor, pod: Pod, entry: RunEntry, session: Session | None) -> None:
+async def _launch(
+    supervisor: Supervisor, pod: Pod, entry: RunEntry, session: Session | None, going: Going = STRAIGHT
+) -> None:
     """Journal, note in the book, launch. Asking again after a lost answer never starts a second process."""
     facts = {
         "run_id": entry.run_id, "attempt": entry.attempt, "pod": pod.id, "tree": entry.tree, "review": entry.review,
-        "without_review": entry.without_review,
+        "without_review": entry.without_review, **{k: v for k, v in asdict(going).items() if v},
     }  # fmt: skip
     with (
         supervisor.fleet.journal.acting(LAUNCH, **facts) as found,
         supervisor.activity("run.start", f"launching run {entry.run_id} ({entry.recipe})"),
     ):
         supervisor.book.add(entry)
-        status = await _launch_surely(supervisor, pod, entry, session)
+        status = await _launch_surely(supervisor, pod, entry, session, going)
         found.update(state=str(status.state), pid=status.pid)
     supervisor.say("ok", f"run {entry.run_id} launched (recipe {entry.recipe}, attempt {entry.attempt}, pod {pod.id})")
     supervisor.watch(entry)
@@ -200,13 +234,15 @@ async def _launch(supervisor: Supervisor, pod: Pod, entry: RunEntry, session: Se
         supervisor.emit(JobReported(entry.run_id, str(status.state)))
 
 
-async def _launch_surely(supervisor: Supervisor, pod: Pod, entry: RunEntry, session: Session | None) -> JobStatus:
+async def _launch_surely(
+    supervisor: Supervisor, pod: Pod, entry: RunEntry, session: Session | None, going: Going
+) -> JobStatus:
     from remote import jobs
 
     for left in reversed(range(LAUNCH_TRIES)):
         agent = await supervisor.link.agent(pod.id)
         try:
-            return (await jobs.launch(agent, _spec(agent, pod, entry, session))).status
+            return (await jobs.launch(agent, _spec(agent, pod, entry, session, going))).status
         except LaunchUnconfirmed:
             await supervisor.link.drop()
             if not left:
@@ -214,7 +250,7 @@ async def _launch_surely(supervisor: Supervisor, pod: Pod, entry: RunEntry, sess
     raise AssertionError("the last try returns or raises")
 
 
-def _spec(agent: Agent, pod: Pod, entry: RunEntry, session: Session | None) -> LaunchSpec:
+def _spec(agent: Agent, pod: Pod, entry: RunEntry, session: Session | None, going: Going) -> LaunchSpec:
     from remote.jobs import LaunchSpec
 
     tree = agent.tree_dir(entry.tree)
@@ -228,7 +264,7 @@ def _spec(agent: Agent, pod: Pod, entry: RunEntry, session: Session | None) -> L
         env["MAXCAI_PRICE_PER_HOUR"] = str(pod.price_per_hour)
     run_dir = agent.run_dir(entry.run_id)
     python = pod.python if session is None else session.interpreter
-    argv = (python, "-m", "pipeline", "run", "--recipe", entry.recipe, "--run-dir", run_dir)
+    argv = (python, "-m", "pipeline", "run", "--recipe", entry.recipe, "--run-dir", run_dir, *going.argv())
     secrets = {} if session is None else secret_env()
     return LaunchSpec(entry.run_id, entry.attempt, argv, cwd_tree=entry.tree, env=env, secret_env=secrets)
 

@@ -65,6 +65,12 @@ class Link:
             pod = await self._fleet.find(pod_id)
             return await self._connect(pod)
 
+    async def connection(self, pod_id: str | None = None) -> SshConnection:
+        """The connection behind `agent`, made if need be."""
+        await self.agent(pod_id)
+        assert self._connection is not None
+        return self._connection
+
     async def drop(self) -> None:
         """Let the connection go at once, without goodbyes: the other side may not be there any more."""
         if self._connection is not None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.events import (
+    Acknowledged,
     ActivityChanged,
     ActivityEnded,
     AppEvent,
@@ -194,6 +195,11 @@ def _hinted(state: AppState, event: Hinted) -> AppState:
     return state if state.hint == event.text else replace(state, hint=event.text)
 
 
+def _acked(state: AppState, event: Acknowledged) -> AppState:
+    after = state.acked | event.ids
+    return state if after == state.acked else replace(state, acked=after)
+
+
 def _with_notice(state: AppState, notice: Notice | None) -> AppState:
     return state if notice is None else replace(state, notices=(*state.notices, notice)[-NOTICES:])
 
@@ -216,4 +222,5 @@ _HANDLERS: dict[type[Any], Callable[[AppState, Any], AppState]] = {
     Failed: _failed,
     Woke: _woke,
     Hinted: _hinted,
+    Acknowledged: _acked,
 }

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -33,6 +33,7 @@ class Settings(Section):
     stop_after_run: bool = False  # stop the pod once a followed run is over and home
     state_dir: str = Field(default=".maxcai", min_length=1)  # journal, ledger, spools, embedded pod; git-ignored
     runs_dir: str = Field(default="runs", min_length=1)  # pulled results
+    notify: Literal["auto", "osc9", "osc777", "osc99", "bell", "off"] = "auto"  # when the terminal is not in front
     keys: dict[str, str] = Field(default_factory=dict)  # action id -> key
     runpod: RunPod = RunPod()  # what is rented
     setup: Setup = Setup()  # how a rented pod is made ready
@@ -50,6 +51,36 @@ def load(root: Path, environ: Mapping[str, str], flags: Mapping[str, Any] | None
 
     Raises SettingsError naming the file (or variable), the key and the nearest valid name.
     """
+    return _loaded(root, environ, flags)[0]
+
+
+def effective(
+    root: Path, environ: Mapping[str, str], flags: Mapping[str, Any] | None = None
+) -> list[tuple[str, Any, str]]:
+    """Every setting as (key, value, where it comes from); a section's keys are written `guard.idle_minutes`.
+
+    Raises SettingsError as `load` does.
+    """
+    settings, origin = _loaded(root, environ, flags)
+    found = []
+    for name, value in settings.model_dump(mode="json").items():
+        inner = (
+            {name: value} if name not in SECTIONS and name != "keys" else {f"{name}.{k}": v for k, v in value.items()}
+        )
+        for key, one in inner.items():
+            given = origin.get(key) or (origin.get(name) if key.partition(".")[2] in _written(root, name) else None)
+            found.append((key, one, given or "default"))
+    return found
+
+
+def _written(root: Path, section: str) -> frozenset[str]:
+    """Keys of a section that the file itself has."""
+    table = _read_toml(root / FILE).get(section)
+    return frozenset(table) if isinstance(table, Mapping) else frozenset()
+
+
+def _loaded(root: Path, environ: Mapping[str, str], flags: Mapping[str, Any] | None) -> tuple[Settings, dict[str, str]]:
+    """The settings, and by key where each that is not a default comes from."""
     values: dict[str, Any] = {}
     origin: dict[str, str] = {}
     for name, value in _read_toml(root / FILE).items():
@@ -61,7 +92,7 @@ def load(root: Path, environ: Mapping[str, str], flags: Mapping[str, Any] | None
         if value is not None:
             values[name], origin[name] = value, f"--{name.replace('_', '-')}"
     try:
-        return Settings.model_validate(values)
+        return Settings.model_validate(values), origin
     except ValidationError as error:
         raise _explained(error, origin, root / FILE) from None
 

@@ -42,6 +42,7 @@ class WatchView:
     until: float | None = None
     rule: str | None = None
     at: float = 0.0
+    low_disk: tuple[str, ...] = ()  # disks of the pod that are nearly full
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,4 +188,6 @@ class AppState:
     activities: Mapping[str, Activity] = field(default_factory=dict)
     notices: tuple[Notice, ...] = ()  # newest last, bounded
     hint: str | None = None  # one line such as how to add a RunPod key
+    acked: frozenset[str] = frozenset()  # ids of alerts that somebody has seen
     readonly: bool = False
+    replay: str | None = None  # this is a recording: "60×", "paused" or "the end"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from app.alerts import Alert, alerts
 from app.errors import AppError, sentence
 from app.history import last_word, run_view
+from app.seen import acknowledged
 from app.state import CostView, PodView, RunView, WatchView
-from app.text import duration, moment, money, status_data, status_text
+from app.text import duration, harmless, moment, money, status_data, status_text
 from remote.errors import RemoteError
 
 if TYPE_CHECKING:
@@ -36,6 +39,8 @@ class Status:
     watch: WatchView | None
     checkpoint_age_s: float | None
     projected: Decimal | None
+    alerts: tuple[Alert, ...] = ()
+    acked: frozenset[str] = frozenset()
 
 
 async def gather(supervisor: Supervisor) -> Status:
@@ -55,11 +60,13 @@ async def gather(supervisor: Supervisor) -> Status:
     fleet.review()
     run = None if entry is None else run_view(supervisor.workspace, entry)
     cost = fleet.cost(supervisor.clock())
+    state = replace(supervisor.state(), run=run, cost=cost, pods=_views(supervisor))
     return Status(
         project=supervisor.workspace.root.name, pods=_views(supervisor), run=run, cost=cost, rented=fleet.rented,
         up=bool(running), verified=supervisor.link.verified, watch=supervisor.state().watch,
         checkpoint_age_s=_checkpoint_age(supervisor, entry),
         projected=projected(supervisor, cost) if fleet.rented else None,
+        alerts=alerts(state, supervisor.clock()), acked=acknowledged(supervisor.workspace.state_dir),
     )  # fmt: skip
 
 
@@ -109,7 +116,14 @@ def text(found: Status) -> str:
         lines.append(f"newest verified checkpoint at home is {duration(found.checkpoint_age_s)} old")
     if found.rented:
         lines += _money(found)
+    waiting = [one for one in found.alerts if one.id not in found.acked]
+    lines += ["needs somebody:", *alert_lines(waiting, found.acked)] if waiting else []
     return "\n".join(lines)
+
+
+def alert_lines(found: Sequence[Alert], acked: Container[str]) -> list[str]:
+    """One line each: how bad, what, and whether somebody has seen it."""
+    return [f"  {one.level}: {harmless(one.text)}" + (" (seen)" if one.id in acked else "") for one in found]
 
 
 def _watch(watch: WatchView | None) -> str:
@@ -160,4 +174,7 @@ def data(found: Status) -> dict[str, Any]:
         "verified": found.verified,
         "watchdog": armed,
         "checkpoint_age_s": found.checkpoint_age_s,
+        "alerts": [
+            {"id": one.id, "level": one.level, "text": one.text, "seen": one.id in found.acked} for one in found.alerts
+        ],
     }

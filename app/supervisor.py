@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from app.damage import damages
 from app.errors import AppError, sentence
 from app.events import (
+    Acknowledged,
     ActivityChanged,
     ActivityEnded,
     AppEvent,
@@ -39,6 +40,7 @@ from app.link import Link
 from app.reduce import ALIVE
 from app.rent import ensure
 from app.runs import RunBook, RunEntry
+from app.seen import acknowledged
 from app.settings import Settings
 from app.settle import being_launched, settle_runs
 from app.state import Activity, AppState, LinkView, PodView, RunView
@@ -103,6 +105,7 @@ class Supervisor:
     async def run(self) -> None:
         """Run every service until cancelled."""
         self.serving = True
+        self.emit(Acknowledged(acknowledged(self.workspace.state_dir)))
         self._hint()
         services = (("pods", self._poll), ("link", self._ping), ("cost", self._cost), ("clock", self._tick))
         try:

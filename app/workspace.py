@@ -31,6 +31,7 @@ provider = "local"
 recipe = "demo"
 # budget_usd = 20
 # stop_after_run = true
+# notify = "auto"                     # osc9, osc777, osc99, bell, off: when the terminal is not in front
 
 [runpod]
 # gpus = ["NVIDIA A100-SXM4-80GB"]   # tried in this order; `maxcai pod offers` has the ids

@@ -1,4 +1,4 @@
-"""`python -m pipeline`: run, plan, fetch, status, report, digest, recipes, validate, doctor.
+"""`python -m pipeline`: run, plan, fetch, status, compare, report, digest, recipes, validate, doctor.
 
 Data on stdout, narration on stderr. Only `run`, `fetch` and `doctor` need torch, and `run` only in its children.
 """
@@ -71,6 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     plan.add_argument("--count", type=int, default=1, metavar="N", help="GPUs that are paid for (one works)")
     plan.add_argument("--price", type=float, metavar="USD", help="of one GPU, an hour (default: MAXCAI_PRICE_PER_HOUR)")
     run.add_argument("--until", metavar="STEP", help="end after this step (stage-1/sft)")
+    run.add_argument("--shard", metavar="I/N", help="make the I-th of N shares of the step --until, and end")
     run.add_argument("--force", action="append", default=[], metavar="STEP", help="redo this step")
     run.add_argument("--supersede", action="store_true", help="let a changed recipe redo steps of this run")
     run.add_argument("--override-gate", metavar="REASON", help="go on past a gate that fails; marked everywhere")
@@ -81,14 +82,20 @@ def build_parser() -> argparse.ArgumentParser:
         ("digest", digest_command, "one sha256 over every data file of a run"),
     ):
         command(name, function, text).add_argument("run_dir", type=Path, metavar="DIR")
+    merge = command("merge", merge_command, "take in the shares of a step that other machines made (run --shard)")
+    merge.add_argument("run_dir", type=Path, metavar="DIR")
+    merge.add_argument("--step", required=True, metavar="STEP")
+    merge.add_argument("shards", type=Path, nargs="+", metavar="SHARE", help="run directories of the shares")
     commands.choices["report"].add_argument("--export", metavar="tensorboard|trackio|wandb|inspect")
+    both = command("compare", compare_command, "runs side by side: recipes, rates, paired tests, cost")
+    both.add_argument("run_dirs", type=Path, nargs="+", metavar="DIR")
     recipes = command("recipes", recipes_command, "list the recipes, or show one with all its defaults")
     recipes.add_argument("name", nargs="?", metavar="NAME|FILE")
     validate = command("validate", validate_command, "check a recipe, a constitution or a run's files")
     validate.add_argument("what", choices=("recipe", "constitution", "run"))
     validate.add_argument("file", type=Path)
     doctor = command("doctor", doctor_command, "is this machine fit to run")
-    for name in ("plan", "status", "recipes", "doctor"):
+    for name in ("plan", "status", "compare", "recipes", "doctor"):
         commands.choices[name].add_argument("--json", action="store_true")
     assert doctor is commands.choices["doctor"]
     return parser
@@ -108,6 +115,7 @@ def run_command(args: argparse.Namespace) -> int:
 
     recipe = load(args.recipe, args.overlays)
     require_model(recipe)
+    shard = shard_of(args)
     run_dir, run_id = place(args.run_dir, recipe.name, os.environ, time.time())
     say(f"run {run_id} in {run_dir}")
     code = run(
@@ -116,6 +124,7 @@ def run_command(args: argparse.Namespace) -> int:
             run_dir=run_dir,
             run_id=run_id,
             until=args.until,
+            shard=shard,
             force=tuple(args.force),
             supersede=args.supersede,
             explain=args.explain,
@@ -127,6 +136,28 @@ def run_command(args: argparse.Namespace) -> int:
     )
     print(run_dir)
     return code
+
+
+def shard_of(args: argparse.Namespace) -> Any:
+    """The share that is asked for. Raises UsageError where the step cannot be shared."""
+    from pipeline.plan import REGISTRY, load_registry
+    from pipeline.steps.base import Shard
+
+    if args.shard is None:
+        return None
+    shared = sorted(name for name, step in load_registry(REGISTRY).items() if step.shards)
+    if not args.until or args.until.partition("/")[2] not in shared:
+        raise UsageError(f"--shard needs --until with a step that can be shared: {', '.join(shared)}.")
+    return Shard.parse(args.shard)
+
+
+def merge_command(args: argparse.Namespace) -> int:
+    from pipeline import shards
+
+    count = shards.merge(args.run_dir, args.step, args.shards)
+    say(f"{args.step}: {count} rows of {len(args.shards)} shares are in {args.run_dir}; run it again to go on")
+    print(args.run_dir / args.step)
+    return EXIT_OK
 
 
 def place(given: Path | None, recipe: str, env: Mapping[str, str], now: float) -> tuple[Path, str]:
@@ -194,6 +225,14 @@ def status_command(args: argparse.Namespace) -> int:
 
     found = status.status(args.run_dir)
     print(json.dumps(found, ensure_ascii=False) if args.json else status.text(found))
+    return EXIT_OK
+
+
+def compare_command(args: argparse.Namespace) -> int:
+    from pipeline import side_by_side
+
+    found = side_by_side.side_by_side(args.run_dirs)
+    print(json.dumps(found, ensure_ascii=False) if args.json else found["text"])
     return EXIT_OK
 
 

@@ -51,6 +51,10 @@ class Journal:
         """All committed rows in position order."""
         return [self._rows[pos] for pos in sorted(self._rows)]
 
+    def by_position(self) -> dict[int, Row]:
+        """All committed rows with their positions."""
+        return dict(self._rows)
+
     def complete(self, positions: Iterable[int]) -> bool:
         """Whether a planned batch is committed as a whole and may be skipped."""
         return all(pos in self._rows for pos in positions)

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from pipeline import plan
 from pipeline.processes import PRELOAD
+from pipeline.protocol import EXIT_FAILED, EXIT_OK
 from pipeline.recipe import Recipe
+from pipeline.steps.base import Shard
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Options:
     force: tuple[str, ...] = ()
     supersede: bool = False
     explain: bool = False
+    shard: Shard | None = None  # of the step `until`: make this share of its batches and end
     override_gate: str | None = None  # why a gate that does not advance is passed over; None: it ends the run
     overlays: tuple[str, ...] = ()
     registry: str = plan.REGISTRY
@@ -39,3 +42,16 @@ class Options:
     clock: Callable[[], float] = time.time
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
     heartbeat_s: float = 10.0
+
+    def share_of(self, step: str) -> Shard | None:
+        """The share of this step that is to be made here; None for the whole."""
+        return self.shard if step == self.until else None
+
+    def stopped(self, why: str | None) -> tuple[int, str]:
+        """Exit code and reason of a run that ends early: somebody asked (`why`), or its share is made."""
+        if why is None and self.shard is not None:
+            return (
+                EXIT_OK,
+                f"share {self.shard} of {self.until} is made; `python -m pipeline merge` brings them together",
+            )
+        return EXIT_FAILED, f"stopped: {why}; run again to resume"

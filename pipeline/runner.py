@@ -136,7 +136,7 @@ class Runner:
                     return RunState.STOPPED, EXIT_OK, f"ended after {self.ended_at}, as asked"
             self._report()
         except (_Stop, Aborted):
-            return RunState.STOPPED, EXIT_FAILED, f"stopped: {self.control.reason}; run again to resume"
+            return RunState.STOPPED, *self.options.stopped(self.control.reason)
         except PipelineError as error:
             return RunState.FAILED, EXIT_FAILED, str(error)
         except OSError as error:
@@ -352,6 +352,7 @@ class Runner:
             deadline=self.meter.deadline(self.recipe.budget),
             heartbeat_s=self.options.heartbeat_s,
             prepare=self.options.prepare,
+            shard=self.options.share_of(name),
             facts={**facts, "git": self.git, "hardware": self.hardware, "overrides": self.overrides},
         )
         process, pipe = self.launcher.start(main, job, heavy=step.holds_model)

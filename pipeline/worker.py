@@ -23,14 +23,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from pipeline import artifacts
+from pipeline import artifacts, shards
 from pipeline.errors import StepError, Stopped
 from pipeline.events import iso
 from pipeline.lifeline import die_with_parent, watch_parent
 from pipeline.plan import load_registry
 from pipeline.protocol import RunPaths
 from pipeline.recipe import Recipe
-from pipeline.steps.base import StepContext
+from pipeline.steps.base import Shard, StepContext
 
 SEND_INTERVAL_S = 0.2
 
@@ -60,6 +60,7 @@ class Job:
     deadline: float | None = None
     heartbeat_s: float = 10.0
     prepare: str = "pipeline.preload"
+    shard: Shard | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     attempts: Mapping[int, int] = field(default_factory=dict)
 
@@ -190,11 +191,14 @@ def run_step(job: Job, reporter: PipeReporter) -> None:
     """Run and publish. The result message goes out only after DONE is on the disk."""
     step = load_registry(job.registry)[job.kind]
     names = (job.recipe, job.stage, job.step, job.key, job.run_dir, job.out)
-    context = StepContext(*names, reporter, job.attempts, job.deadline)
+    context = StepContext(*names, reporter, job.attempts, job.deadline, job.shard)
     if step.holds_model and job.prepare:
         importlib.import_module(job.prepare).prepare(job.threads, context.seed())
     started, start = time.time(), time.monotonic()
     summary = step.run(context)
+    if job.shard is not None:  # the rest of the rows is made elsewhere: this is no result yet
+        shards.publish(job.out, job.step, job.key, job.shard)
+        raise Stopped
     seconds = job.prior_seconds + time.monotonic() - start
     body = {
         **job.facts,
@@ -208,6 +212,7 @@ def run_step(job: Job, reporter: PipeReporter) -> None:
         "seconds": seconds,
         "tokens": reporter.token_count,
         "tokens_read": reporter.tokens_read,
+        "times": {"attempt_s": round(time.monotonic() - start, 3), **context.times.as_dict},
         "cost_usd": None if job.price_per_hour is None else seconds / 3600 * job.price_per_hour,
     }
     artifacts.publish(job.out, job.key, job.inputs, body)

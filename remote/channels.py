@@ -52,6 +52,13 @@ class SshConnection:
         return self._verified
 
     @property
+    def host_key(self) -> str:
+        """The key that the server has shown and that was accepted, in OpenSSH's one-line form."""
+        key = self._raw.get_server_host_key()
+        assert key is not None  # nothing connects without one
+        return key.export_public_key("openssh").decode().strip()
+
+    @property
     def pod(self) -> Pod:
         """The pod as it was when we connected."""
         return self._pod

@@ -16,12 +16,22 @@ from remote.errors import AgentFailed, DiskFull, PythonMissing
 TOO_OLD, NO_COMMAND, NO_FILE = 39, 127, 2
 """Exit codes: Python is older than 3.9, there is none, and it found no file to run."""
 
-_PLACE = """\
+PLACE = """\
 import hashlib, os, sys
 if sys.version_info < (3, 9): sys.exit(39)
 path, want = sys.argv[1], sys.argv[2]
 data = sys.stdin.buffer.read()
 if hashlib.sha256(data).hexdigest() != want: sys.exit("the file arrived damaged")
+if sys.argv[3:] == ["program"]:
+    import importlib.util, io, marshal, zipfile
+    old, raw = zipfile.ZipFile(io.BytesIO(data)), io.BytesIO()
+    with zipfile.ZipFile(raw, "w") as new:
+        for name in old.namelist():
+            source = old.read(name)
+            new.writestr(zipfile.ZipInfo(name), source)
+            code = marshal.dumps(compile(source, path + "/" + name, "exec", dont_inherit=True))
+            new.writestr(zipfile.ZipInfo(name + "c"), importlib.util.MAGIC_NUMBER + b"\\1" + bytes(11) + code)
+    data = raw.getvalue()
 os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
 temporary = "%s.%d.tmp" % (path, os.getpid())
 with open(temporary, "wb") as out:
@@ -29,13 +39,15 @@ with open(temporary, "wb") as out:
 os.replace(temporary, path)
 print("placed")
 """
-"""Runs on the pod's Python, fixed text: receive, verify, rename."""
+"""Runs on the pod's Python, fixed text: receive, verify, rename. A program is compiled there once, beside its sources,
+which another Python on the same volume falls back on: compiling takes longer than most of its calls."""
 
 
-async def place(conn: Connection, path: str, data: bytes, deadline_s: float = 120.0) -> None:
-    """Put `data` at `path` on the pod. Raises PythonMissing, DiskFull, AgentFailed, SshError."""
-    digest = hashlib.sha256(data).hexdigest()
-    done = await conn.run([conn.python, "-I", "-S", "-c", _PLACE, path, digest], data, deadline_s)
+async def place(conn: Connection, path: str, data: bytes, deadline_s: float = 120.0, program: bool = False) -> None:
+    """Put `data` at `path` on the pod; a `program` is a zip file of `packed`. Raises PythonMissing, DiskFull,
+    AgentFailed, SshError."""
+    argv = [conn.python, "-I", "-S", "-c", PLACE, path, hashlib.sha256(data).hexdigest()]
+    done = await conn.run([*argv, "program"] if program else argv, data, deadline_s)
     if done.exit_code in (NO_COMMAND, TOO_OLD):
         raise missing_python(done, conn.python)
     if done.exit_code != 0 or b"placed" not in done.stdout:

@@ -40,9 +40,9 @@ def find(root: Path, reference: str) -> Task:
     """
     files = [(place, path, fields.read_name(path.name)) for place, path in board.places(root)]
     wanted = reference.strip().rstrip("/")
-    for rank in range(_RANKS):
+    for fits in _WAYS:
         # Names alone decide, so that one task costs the reading of one file, however large the board is.
-        fitting = [(path, place) for place, path, name in files if wanted and _fits(wanted, place, path, name)[rank]]
+        fitting = [(path, place) for place, path, name in files if wanted and fits(wanted, place, path, name)]
         read = [board.read_task(path, place) for path, place in fitting]
         found = [task for task in read if task is not None]
         if len(found) == 1:
@@ -56,19 +56,15 @@ def find(root: Path, reference: str) -> Task:
     )
 
 
-_RANKS = 6
-
-
-def _fits(wanted: str, place: board.Lane, path: Path, name: fields.Name) -> tuple[bool, ...]:
-    """In which of the ways a file can be named `wanted` names this one; the surest comes first."""
-    return (
-        str(path) == wanted or ("/" in wanted and path.absolute() == Path(wanted).absolute()),
-        wanted in (name.id, path.name),
-        wanted in (f"{place.name}/{name.id}", f"{place.name}/{path.name}"),
-        name.slug == wanted,
-        name.id.startswith(wanted),
-        name.slug.startswith(wanted),
-    )
+_WAYS: tuple[Callable[[str, board.Lane, Path, fields.Name], bool], ...] = (
+    lambda wanted, _, path, __: str(path) == wanted or ("/" in wanted and path.absolute() == Path(wanted).absolute()),
+    lambda wanted, _, path, name: wanted in (name.id, path.name),
+    lambda wanted, place, path, name: wanted in (f"{place.name}/{name.id}", f"{place.name}/{path.name}"),
+    lambda wanted, _, __, name: name.slug == wanted,
+    lambda wanted, _, __, name: name.id.startswith(wanted),
+    lambda wanted, _, __, name: name.slug.startswith(wanted),
+)
+"""In which ways a reference may name a file; the surest comes first."""
 
 
 def waiting_for(root: Path, task: Task) -> list[str]:

@@ -5,7 +5,7 @@ Nothing here knows a screen or the network; the modules beside this one hold the
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
@@ -44,14 +44,32 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """Another answer than a plain yes: its key, its label, and what it adds to the call, or to that of another act."""
+
+    key: str
+    label: str
+    args: Mapping[str, Any]
+    danger: bool = False
+    act: str = ""  # id of the action that is done instead; "" = the one that was asked about
+
+
+@dataclass(frozen=True, slots=True)
 class Confirm:
-    """What a person is asked first: consequences in numbers. `args` is added to the call when they agree."""
+    """What a person is shown first: consequences in numbers. `args` is added to the call when they agree.
+
+    `typed`: the word that must be typed to agree, instead of a key. `safe`: nothing is lost by it, so that `enter`
+    agrees and the command line does not ask. `ways` are further answers.
+    """
 
     title: str
     lines: tuple[str, ...]
     yes: str  # label of the agreeing button, a verb
     danger: bool = False
     args: Mapping[str, Any] = field(default_factory=dict)
+    ways: tuple[Way, ...] = ()
+    typed: str = ""
+    safe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +83,9 @@ class Param:
     metavar: str = ""
     default: Any = None
     type: Callable[[str], Any] = str
+    many: bool = False  # any number of them
+    asked: str = ""  # the question by which the panel asks for it; "" = it does not
+    subject: str = ""  # what the panel fills it with: the "task", "review", "run" or "step" under the cursor
 
 
 AGREED = Param("agreed", "somebody has agreed to what it costs or destroys", kind="hidden", default=False)
@@ -95,7 +116,7 @@ def always(_state: AppState) -> Reason | None:
     return None
 
 
-def without_asking(_state: AppState) -> Confirm | None:
+async def without_asking(_context: Context, _args: Args) -> Confirm | None:
     return None
 
 
@@ -103,8 +124,9 @@ def without_asking(_state: AppState) -> Confirm | None:
 class Action:
     """One thing a person can do, by key, palette, command line or help.
 
-    `cli` is () for pure view acts. `enabled` answers with a reason, never with silence. `confirm` is computed from the
-    state and None when nothing is at risk. `run` yields events and raises errors that carry `hint` and `exit_code`.
+    `cli` is () for pure view acts. `enabled` answers with a reason, never with silence. `confirm` looks at what the act
+    would do, changes nothing, and is None where there is nothing to show; the panel always asks it, the command line
+    where `asks` is set. `run` yields events and raises errors that carry `hint` and `exit_code`.
     """
 
     id: str
@@ -115,10 +137,13 @@ class Action:
     scope: Scope
     run: Callable[[Context, Args], AsyncIterator[AppEvent]]
     enabled: Callable[[AppState], Reason | None] = always
-    confirm: Callable[[AppState], Confirm | None] = without_asking
+    confirm: Callable[[Context, Args], Awaitable[Confirm | None]] = without_asking
+    asks: bool = False  # the command line asks too, where somebody can answer
+    waits_s: float = 0.0  # seconds for which the panel holds it back when there was nothing to ask: `u` withdraws it
     params: tuple[Param, ...] = ()
     writes: bool = True
     looks: Callable[[Args], bool] = never  # this call of a writer only looks: --readonly lets it through
+    terminal: bool = False  # takes the terminal over: the panel steps aside meanwhile
     prints: bool = False  # hands out data: the command has --json
 
     @property

@@ -1,4 +1,4 @@
-"""Set up a workspace, look at it, start the day with it, follow logs, run the demo, list tasks and reviews."""
+"""Set up a workspace, look at it, start the day with it, follow logs, run the demo."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from app.actions.base import Action, Args, Context, Param, Scope
 from app.errors import AppError, Refused, UsageError
-from app.events import AppEvent, Output, OutputBytes
+from app.events import Acknowledged, AppEvent, Output, OutputBytes
 
 
 async def _init(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
@@ -45,6 +45,25 @@ async def _status(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
 
     found = await gather(context.supervisor)
     yield Output(text(found), data(found))
+
+
+async def _alerts(context: Context, args: Args) -> AsyncIterator[AppEvent]:
+    from app.alerts import alerts
+    from app.seen import acknowledge, acknowledged
+    from app.status import alert_lines, gather
+
+    supervisor, state_dir = context.supervisor, context.workspace.state_dir
+    fresh = supervisor.serving  # then the state is as new as can be
+    found = alerts(context.state(), context.clock()) if fresh else (await gather(supervisor)).alerts
+    asked = [args["ack"]] if isinstance(args["ack"], str) else list(args["ack"] or ())
+    wanted = {one.id for one in found} if asked == ["all"] else set(asked)
+    if unknown := sorted(wanted - {one.id for one in found}):
+        raise UsageError(f"no alert {unknown[0]!r} stands", "`maxcai alerts --json` has their ids.")
+    acknowledge(state_dir, sorted(wanted), context.clock())
+    acked = acknowledged(state_dir)
+    yield Acknowledged(acked)
+    data = [{"id": one.id, "level": one.level, "text": one.text, "seen": one.id in acked} for one in found]
+    yield Output("\n".join(alert_lines(found, acked)) or "nothing needs anybody", data)
 
 
 async def _brief(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
@@ -95,20 +114,6 @@ async def _demo(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
         )
 
 
-async def _tasks(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
-    from task_board.board import read_board, render
-
-    tasks = read_board(context.workspace.root / "task_board")
-    yield Output(render(tasks), [task.as_dict() for task in tasks])
-
-
-async def _reviews(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
-    from reviews.files import read_reviews, render
-
-    found = read_reviews(context.workspace.root / "reviews")
-    yield Output(render(found), [item.as_dict() for item in found])
-
-
 ACTIONS: tuple[Action, ...] = (
     Action(
         "init", ("init",), "Make a workspace", "write settings, constitution and folders here; overwrites nothing", "",
@@ -121,6 +126,11 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "status", ("status",), "Status", "pod, run, gate and money in a few lines", "", Scope.GLOBAL, _status,
         writes=False, prints=True,
+    ),
+    Action(
+        "alerts", ("alerts",), "Alerts", "what needs somebody now: act on it or acknowledge it", "a", Scope.GLOBAL,
+        _alerts, prints=True, looks=lambda args: not args["ack"],
+        params=(Param("ack", "acknowledge this one, or all; it is not told again", "option", metavar="ID"),),
     ),
     Action(
         "brief", ("brief",), "Brief", "starting the day: tasks, reviews, pods, cost, last verdict, what waits", "",
@@ -141,13 +151,5 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "refresh", ("refresh",), "Refresh", "reconnect and read everything again now", "R", Scope.GLOBAL, _refresh,
         writes=False,
-    ),
-    Action(
-        "task.list", ("task", "list"), "List tasks", "every task by lane and priority", "", Scope.BOARD, _tasks,
-        writes=False, prints=True,
-    ),
-    Action(
-        "review.list", ("review", "list"), "List reviews", "requests, answers and verdicts", "", Scope.REVIEWS,
-        _reviews, writes=False, prints=True,
     ),
 )  # fmt: skip

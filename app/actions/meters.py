@@ -114,7 +114,7 @@ async def probe(supervisor: Supervisor, pod_id: str) -> None:
 ACTIONS: tuple[Action, ...] = (
     Action(
         "cost", ("cost",), "Cost", "session, total, burn, disks, runway, and what was billed; unknown stays unknown",
-        "", Scope.GLOBAL, _cost, writes=False, prints=True,
+        "$", Scope.GLOBAL, _cost, writes=False, prints=True,
         params=(Param("no_bill", "do not ask what was billed"),),
     ),
     Action(

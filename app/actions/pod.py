@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from app.actions.base import AGREED, Action, Args, Confirm, Context, Param, Reason, Scope
 from app.errors import Refused, Unagreed, UsageError
 from app.events import AppEvent, Output
-from app.reduce import ALIVE, OFF
+from app.reduce import OFF
 from app.state import AppState
 
 if TYPE_CHECKING:
@@ -83,10 +83,47 @@ async def _stop(context: Context, args: Args) -> AsyncIterator[AppEvent]:
     supervisor = context.supervisor
     pod = await supervisor.pod(args["pod"])
     if not pod.status.over:
+        if args["safely"]:
+            await _make_safe(context, pod)
         permit = await leave_to_stop(supervisor, pod, args["force"])
         pod = await supervisor.stop_pod(pod, permit)
     supervisor.say("ok", f"pod {pod.id} is {pod.status}")
     yield Output(pod.id, {"id": pod.id, "status": str(pod.status)})
+
+
+async def _ssh(context: Context, args: Args) -> AsyncIterator[AppEvent]:
+    import asyncio
+
+    from remote.shell import shell
+
+    supervisor = context.supervisor
+    pod = await supervisor.pod(args["pod"])
+    connection = await supervisor.link.connection(pod.id)
+    with shell(connection, context.workspace.state_dir) as found:
+        child = await asyncio.create_subprocess_exec(*found.argv, cwd=found.cwd, env=found.env)
+        code = await child.wait()
+    supervisor.say("info", f"the shell on pod {pod.name} is closed" + (f" (exit code {code})" if code else ""))
+    return
+    yield  # makes this an async generator
+
+
+async def _make_safe(context: Context, pod: Pod) -> None:
+    """End what runs on the pod after a checkpoint, and bring home what its runs of this workspace wrote."""
+    from app.launch import CHECKPOINT_S, cancel_run
+    from remote import jobs
+    from remote.sync.pull import unpulled
+
+    supervisor = context.supervisor
+    agent = await supervisor.link.agent(pod.id)
+    known = {entry.run_id: entry for entry in supervisor.book.entries()}
+    for job in await jobs.runs(agent):
+        entry = known.get(job.run_id)
+        if entry is None:
+            continue  # the guard says what it thinks of it
+        if job.state.alive:
+            await cancel_run(supervisor, entry, CHECKPOINT_S)
+        if await unpulled(agent, job.run_id, supervisor.workspace.run_dir(job.run_id)):
+            await supervisor.pull(entry)
 
 
 async def _restart(context: Context, args: Args) -> AsyncIterator[AppEvent]:
@@ -160,20 +197,27 @@ def can_stop(state: AppState) -> Reason | None:
     return None
 
 
-def _stop_confirm(state: AppState) -> Confirm | None:
-    """Ask only when something is at risk; the numbers are those of the state shown."""
-    run = state.run
-    if run is None or (run.pulled and run.state not in ALIVE):
-        return None
-    lines = []
-    if run.state in ALIVE:
-        lines.append(f"run {run.run_id} is {run.state}: it ends now and can be resumed from its last checkpoint")
-    if not run.pulled:
-        lines.append(f"results of run {run.run_id} are not home yet")
-    price = state.cost.per_hour
-    saved = "saves an unknown amount per hour" if price is None else f"saves ${price:.2f}/h"
-    lines.append(f"stopping {saved}; the disk is kept and may go on costing")
-    return Confirm("Stop the pod?", tuple(lines), "stop", danger=True, args={"force": True})
+def _has_pod(state: AppState) -> Reason | None:
+    """Reason when the provider has told that there is no pod at all."""
+    return Reason("there is no pod") if state.pods_at is not None and not state.pods else None
+
+
+async def _before_start(context: Context, args: Args) -> Confirm | None:
+    from app.asking import before_start
+
+    return await before_start(context, args)
+
+
+async def _before_stop(context: Context, args: Args) -> Confirm | None:
+    from app.asking import before_stop
+
+    return await before_stop(context, args)
+
+
+async def _before_terminate(context: Context, args: Args) -> Confirm | None:
+    from app.asking import before_terminate
+
+    return await before_terminate(context, args)
 
 
 ACTIONS: tuple[Action, ...] = (
@@ -183,7 +227,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "pod.start", ("pod", "start"), "Start the pod", "start the pod and wait until it answers", "s", Scope.GLOBAL,
-        _start, enabled=_can_start, prints=True,
+        _start, enabled=_can_start, confirm=_before_start, prints=True,
         params=(
             POD, Param("wait", "no free GPU on its machine: try again in 1, 2, 5, then every 10 minutes"),
             Param("new", "rent a new pod of the same kind instead"),
@@ -192,8 +236,11 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "pod.stop", ("pod", "stop"), "Stop the pod", "stop the pod; refused while a run lives or results are not home",
-        "x", Scope.GLOBAL, _stop, enabled=can_stop, confirm=_stop_confirm, prints=True,
-        params=(POD, Param("force", "stop although something is at risk; it is journalled")),
+        "x", Scope.GLOBAL, _stop, enabled=can_stop, confirm=_before_stop, asks=True, waits_s=5.0, prints=True,
+        params=(
+            POD, Param("force", "stop although something is at risk; it is journalled"),
+            Param("safely", "end its run after a checkpoint and pull what is not home first"),
+        ),
     ),
     Action(
         "pod.restart", ("pod", "restart"), "Restart the pod", "a new container: new port and host key, volume kept",
@@ -201,8 +248,12 @@ ACTIONS: tuple[Action, ...] = (
         params=(POD, Param("force", "restart although a run is alive"), AGREED),
     ),
     Action(
-        "pod.terminate", ("pod", "terminate"), "Remove a pod for good", "refused while its results are not home", "",
-        Scope.POD, _terminate, prints=True,
+        "pod.ssh", ("pod", "ssh"), "Shell on the pod", "a shell over ssh, host key checked; the panel waits meanwhile",
+        "S", Scope.GLOBAL, _ssh, enabled=can_stop, terminal=True, params=(POD,),
+    ),
+    Action(
+        "pod.terminate", ("pod", "terminate"), "Remove a pod for good", "refused while its results are not home", "X",
+        Scope.GLOBAL, _terminate, enabled=_has_pod, confirm=_before_terminate, prints=True,
         params=(
             Param("name", "the pod's whole name, typed", kind="positional", metavar="NAME"),
             Param("force", "although files are lost; it is journalled"), AGREED,

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import replace
 
-from app.actions import info, meters, pod, rent, run, sync, view
+from app.actions import board, info, meters, pod, rent, run, sync, tools, view
 from app.actions.base import Action, Args, Scope
 from app.errors import SettingsError, UsageError
 from app.state import AppState
@@ -18,6 +18,8 @@ ACTIONS: tuple[Action, ...] = (
     *meters.ACTIONS,
     *sync.ACTIONS,
     *run.ACTIONS,
+    *board.ACTIONS,
+    *tools.ACTIONS,
     *view.ACTIONS,
 )
 

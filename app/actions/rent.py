@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from app.actions.base import AGREED, Action, Args, Context, Param, Scope
+from app.actions.base import AGREED, Action, Args, Context, Param, Reason, Scope
 from app.actions.pod import POD, can_stop
 from app.errors import UsageError
 from app.events import AppEvent, Output, OutputBytes
+from app.state import AppState
 from remote.pods.provider import Capability
 
 if TYPE_CHECKING:
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 
 GUARD_LOOKS = ("show", "check")
 GUARD_VERBS = (*GUARD_LOOKS, "arm", "renew", "disarm")
+
+
+def _to_rent(state: AppState) -> Reason | None:
+    """Reason where nothing can be rented."""
+    if state.provider == "local":
+        return Reason("the embedded pod need not be rented", 'set provider = "runpod" in maxcai.toml')
+    return None
 
 
 def _need(supervisor: Supervisor, what: Capability, doing: str) -> None:
@@ -249,12 +257,13 @@ _COUNT = Param("gpu_count", "GPUs in one pod; default: the settings'", "option",
 
 ACTIONS: tuple[Action, ...] = (
     Action(
-        "pod.offers", ("pod", "offers"), "What can be rented", "GPU types with price, stock and place", "", Scope.POD,
-        _offers, writes=False, prints=True, params=(_COUNT, Param("all", "also those that lack so many in one pod")),
+        "pod.offers", ("pod", "offers"), "What can be rented", "GPU types with price, stock and place", "O",
+        Scope.GLOBAL, _offers, enabled=_to_rent, writes=False, prints=True,
+        params=(_COUNT, Param("all", "also those that lack so many in one pod")),
     ),
     Action(
         "pod.create", ("pod", "create"), "Rent a pod", "rent what [runpod] describes; the price is agreed to first",
-        "", Scope.POD, _create, prints=True,
+        "", Scope.POD, _create, enabled=_to_rent, prints=True,
         params=(
             Param("word", "part of its name; default: the workspace's", "option", metavar="WORD"), _GPU, _COUNT,
             Param("ephemeral", "it keeps nothing: a stop destroys its data"),

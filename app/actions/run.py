@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 from app.actions.base import AGREED, Action, Args, Confirm, Context, Param, Reason, Scope
 from app.actions.sync import pod_is_up
-from app.errors import AppError, UsageError
+from app.errors import AppError, Unagreed, UsageError
 from app.events import AppEvent, Output
 from app.reduce import ALIVE
 from app.runs import RunEntry
 from app.state import AppState
 
-_RUN = Param("run", "run id or its beginning; default: the newest", kind="positional", metavar="RUN")
+if TYPE_CHECKING:
+    from app.launch import Going
+
+_RUN = Param("run", "run id or its beginning; default: the newest", kind="positional", metavar="RUN", subject="run")
 _FOLLOW = Param("follow", "stay, show progress, pull the results at the end", short="-f")
 
 
@@ -41,6 +45,45 @@ async def _resume(context: Context, args: Args) -> AsyncIterator[AppEvent]:
     yield _launched(entry)
     if args["follow"]:
         await _to_the_end(context, entry)
+
+
+async def _retry(context: Context, args: Args) -> AsyncIterator[AppEvent]:
+    from app.launch import Going
+
+    async for event in _again(context, args, Going(redo=_step_name(args["step"]), supersede=True)):
+        yield event
+
+
+async def _override(context: Context, args: Args) -> AsyncIterator[AppEvent]:
+    from app.launch import Going
+
+    reason = (args["reason"] or "").strip()
+    if not reason:
+        raise UsageError("nobody says why the gate is passed over", "Give --reason; every page of the report shows it.")
+    if not args["agreed"]:
+        lines = ("it is marked in run.json, in every later manifest and on every page of the report", reason)
+        raise Unagreed("Pass over the gate?", lines, "pass over", danger=True)
+    async for event in _again(context, args, Going(override=reason)):
+        yield event
+
+
+async def _again(context: Context, args: Args, going: Going) -> AsyncIterator[AppEvent]:
+    from app.launch import resume_run
+
+    entry = await resume_run(context.supervisor, _entry(context, args), agreed=args["agreed"], going=going)
+    yield _launched(entry)
+    if args["follow"]:
+        await _to_the_end(context, entry)
+
+
+def _step_name(given: str | None) -> str | None:
+    """`stage-2/sft` of `2/sft` or of itself; None: nothing but what a changed recipe asks for."""
+    if given is None:
+        return None
+    stage, slash, step = given.removeprefix("stage-").partition("/")
+    if not (stage.isdigit() and slash and step):
+        raise UsageError(f"{given} is no step", "Write it as stage-2/sft; `maxcai run show` lists them.")
+    return f"stage-{stage}/{step}"
 
 
 def _launched(entry: RunEntry) -> Output:
@@ -97,11 +140,18 @@ async def _report(context: Context, args: Args) -> AsyncIterator[AppEvent]:
     yield Output(text, {"run_id": entry.run_id, "path": str(path), "markdown": text})
 
 
+async def _compare(context: Context, args: Args) -> AsyncIterator[AppEvent]:
+    from app.compare import compare
+
+    found = await compare(context.supervisor, args["runs"] or ())
+    yield Output(found.text, found.data)
+
+
 async def _cancel(context: Context, args: Args) -> AsyncIterator[AppEvent]:
-    from app.launch import cancel_run
+    from app.launch import CHECKPOINT_S, cancel_run
 
     entry = _entry(context, args)
-    state = await cancel_run(context.supervisor, entry, grace_s=0.0 if args["now"] else 60.0)
+    state = await cancel_run(context.supervisor, entry, grace_s=0.0 if args["now"] else CHECKPOINT_S)
     yield Output(entry.run_id, {"run_id": entry.run_id, "state": state})
 
 
@@ -128,21 +178,50 @@ def _can_resume(state: AppState) -> Reason | None:
     return None
 
 
-def _kill_confirm(state: AppState) -> Confirm | None:
-    name = state.run.run_id if state.run else "the run"
-    lines = (f"{name} is killed at once: work since its last checkpoint is done again when it is resumed",)
-    return Confirm("Cancel now?", lines, "cancel now", danger=True)
+def _is_over(state: AppState) -> Reason | None:
+    if state.run is None:
+        return Reason("there is no run", "r starts one")
+    if state.run.state in ALIVE:
+        return Reason(f"run {state.run.run_id} is {state.run.state}", "I ends it after a checkpoint")
+    return None
+
+
+def _gate_waits(state: AppState) -> Reason | None:
+    gates = state.run.gates if state.run else ()
+    if not gates:
+        return Reason("no gate has decided yet")
+    if gates[-1].verdict in ("PASS", "NO_HEADROOM"):
+        return Reason(f"the gate of stage {gates[-1].stage} says {gates[-1].verdict}: nothing is to be passed over")
+    return _is_over(state)
+
+
+async def _before_run(context: Context, args: Args) -> Confirm | None:
+    from app.asking import before_run
+
+    return await before_run(context, args)
+
+
+async def _before_kill(context: Context, args: Args) -> Confirm | None:
+    from app.asking import before_kill
+
+    return await before_kill(context, args)
+
+
+async def _before_override(context: Context, args: Args) -> Confirm | None:
+    from app.asking import before_override
+
+    return await before_override(context, args)
 
 
 ACTIONS: tuple[Action, ...] = (
     Action(
         "run.start", ("run", "start"), "Start a run", "start the pod if need be, push, launch exactly once", "r",
-        Scope.GLOBAL, _start, enabled=_can_start, prints=True,
+        Scope.GLOBAL, _start, enabled=_can_start, confirm=_before_run, prints=True,
         params=(
             Param("recipe", "recipe name or file; default: the settings' one", "option", "-r", "NAME"), _FOLLOW,
             Param("without_review", "why it may start although a review is required; recorded", "option",
                   metavar="REASON"),
-            AGREED,
+            Param("step", "the step under the cursor", "hidden", subject="step"), AGREED,
         ),
     ),
     Action(
@@ -160,11 +239,33 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "run.kill", ("run", "cancel", "--now"), "Cancel the run now", "kill it at once; it can be resumed", "K",
-        Scope.GLOBAL, _kill, enabled=_alive, confirm=_kill_confirm, params=(_RUN,), prints=True,
+        Scope.GLOBAL, _kill, enabled=_alive, confirm=_before_kill, asks=True, params=(_RUN,), prints=True,
     ),
     Action(
         "run.resume", ("run", "resume"), "Resume a run", "go on where a stopped or lost run ended", "c", Scope.GLOBAL,
         _resume, enabled=_can_resume, params=(_RUN, _FOLLOW, AGREED), prints=True,
+    ),
+    Action(
+        "run.retry", ("run", "retry"), "Retry a run", "with a changed recipe, as another attempt at its gate; or from "
+        "a step on", "", Scope.RUN, _retry, enabled=_is_over, prints=True,
+        params=(
+            _RUN, Param("step", "do this step again and what follows from it", "option", metavar="STAGE/STEP",
+                        subject="step"), _FOLLOW, AGREED,
+        ),
+    ),
+    Action(
+        "run.override", ("run", "override"), "Pass over a gate", "go on behind a gate that failed; marked everywhere",
+        "", Scope.RUN, _override, enabled=_gate_waits, confirm=_before_override, prints=True,
+        params=(
+            _RUN, Param("reason", "why; every page of the report shows it", "option", metavar="REASON",
+                        asked="why may the chain go on behind this gate?"), _FOLLOW, AGREED,
+        ),
+    ),
+    Action(
+        "run.compare", ("run", "compare"), "Compare runs", "recipes, rates with intervals, cost, and paired tests "
+        "where the items are the same", "C", Scope.RUN, _compare, writes=False, prints=True,
+        params=(Param("runs", "two or more run ids, their beginnings, or directories", "positional", metavar="RUN",
+                      many=True),),
     ),
     Action(
         "run.report", ("run", "report"), "Report", "the run's report in Markdown", "v", Scope.GLOBAL, _report,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from app.actions.base import Action, Args, Context, Param, Reason, Scope
+from app.actions.base import Action, Args, Confirm, Context, Param, Reason, Scope
 from app.errors import UsageError
 from app.events import AppEvent, Output
 from app.reduce import OFF
@@ -89,10 +89,16 @@ def pod_is_up(state: AppState) -> Reason | None:
     return None
 
 
+async def _before_push(context: Context, args: Args) -> Confirm | None:
+    from app.asking import before_push
+
+    return await before_push(context, args)
+
+
 ACTIONS: tuple[Action, ...] = (
     Action(
         "push", ("push",), "Push code", "send what changed of the code tree; running jobs keep theirs", "P",
-        Scope.GLOBAL, _push, enabled=pod_is_up, prints=True,
+        Scope.GLOBAL, _push, enabled=pod_is_up, confirm=_before_push, prints=True,
         params=(
             Param("force", "send a tree that lost most of its files"),
             Param("dry_run", "only say what differs from the last push"),

@@ -12,12 +12,20 @@ def _a_stream(state: AppState) -> Reason | None:
     return None if state.streams else Reason("no log here yet", "start a run with r")
 
 
+def _a_run(state: AppState) -> Reason | None:
+    return None if state.run is not None or state.runs else Reason("no run yet", "start one with r")
+
+
+def _may_edit(state: AppState) -> Reason | None:
+    return Reason("read-only: started with --readonly") if state.readonly else None
+
+
 def _may_save(state: AppState) -> Reason | None:
     return Reason("read-only: started with --readonly") if state.readonly else _a_stream(state)
 
 
 def _act(action_id: str, keys: str, title: str, help_text: str, scope: Scope = Scope.GLOBAL) -> Action:
-    enabled = _a_stream if scope is Scope.LOGS else (lambda _state: None)
+    enabled = {Scope.LOGS: _a_stream, Scope.RUN: _a_run}.get(scope, lambda _state: None)
     return Action(action_id, (), title, help_text, keys, scope, in_the_panel, enabled=enabled, writes=False)
 
 
@@ -52,5 +60,13 @@ ACTIONS: tuple[Action, ...] = (
     _act("view.clear", "escape", "Clear", "end the filter, then the find, then the selection", Scope.LOGS),
     _act("view.previous_stream", "left_square_bracket", "Previous log", "the log before this one", Scope.LOGS),
     _act("view.next_stream", "right_square_bracket", "Next log", "the log after this one", Scope.LOGS),
+    _act("view.previous_run", "left_square_bracket", "Previous run", "the run before the one shown", Scope.RUN),
+    _act("view.next_run", "right_square_bracket", "Next run", "the run after the one shown", Scope.RUN),
+    _act("view.advance", "space", "Advance the task", "start it, complete it, or unblock it, by its lane", Scope.BOARD),
+    _act("view.next_task", "full_stop", "Next task", "the cursor on what is to be done next", Scope.BOARD),
+    _act("view.undo", "u", "Undo", "withdraw a stop that waits, else take back the last change of the board"),
+    replace(_act("view.edit", "e", "Edit", "open what is under the cursor in $EDITOR"), enabled=_may_edit),
+    _act("view.browse", "o", "Open in the browser", "the run's report"),
+    _act("view.next_pane", "tab", "Next pane", "the focus to the next pane; shift+tab to the one before"),
     _act("view.quit", "q", "Quit", "leave the panel; the run and the pod go on"),
 )

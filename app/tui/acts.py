@@ -6,14 +6,14 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from textual.widget import Widget
 
-from app.actions.base import Action, Confirm, Scope
-from app.errors import OK, exit_code, sentence
-from app.events import Output
+from app.actions.base import Action, Scope
+from app.errors import OK, sentence
 from app.tui.log_acts import LOG_ACTS
+from app.tui.place_acts import PLACE_ACTS
 from app.tui.prompt import Prompt
 from app.tui.switch import VIEWS, View
 from app.tui.widgets.cost_meter import per_hour
@@ -23,6 +23,9 @@ from app.tui.widgets.rows import Rows
 
 if TYPE_CHECKING:
     from app.tui.app import PanelApp
+
+AT_HOME = (Scope.RUN, Scope.BOARD, Scope.REVIEWS)
+"""Scopes whose keys are heard in the view of their name only."""
 
 HANG_UP_GRACE_S = 3.0
 """Seconds the panel may take to end in order once its terminal is gone."""
@@ -65,19 +68,19 @@ def heard(action: Action, view: str) -> bool:
     """Whether an action's key means something in a view. The palette and the help offer it everywhere."""
     if action.scope is Scope.LOGS:
         return view in ("overview", "logs") or (action.id == "view.find" and view in ("board", "reviews"))
-    if action.scope in (Scope.BOARD, Scope.REVIEWS):
+    if action.scope in AT_HOME:
         return view == action.scope.value
     return True
 
 
 def where_heard(app: PanelApp, action_id: str, handler: Callable[[PanelApp], None]) -> None:
-    """Do a view act; one of the logs that was chosen in the palette goes to the Logs view first."""
-    action = next(action for action in app.controller.actions() if action.id == action_id)
+    """Do a view act; one that was chosen in the palette elsewhere goes to its own view first."""
+    action = app.action_of(action_id)
     if heard(action, app.view):
         handler(app)
-    elif action.scope is Scope.LOGS:
-        show_view("logs")(app)
-        app.go(afterwards(app, "logs", handler))
+    else:
+        show_view(action.scope.value)(app)
+        app.go(afterwards(app, action.scope.value, handler))
 
 
 async def afterwards(app: PanelApp, view: str, handler: Callable[[PanelApp], None]) -> None:
@@ -152,6 +155,11 @@ def stream(direction: int) -> Callable[[PanelApp], None]:
     return pick
 
 
+def next_pane(app: PanelApp) -> None:
+    """The focus to the next pane."""
+    app.screen_stack[0].focus_next()
+
+
 async def show_commands(app: PanelApp) -> None:
     """Open the command log."""
     from app.tui.command_log import command_log
@@ -187,34 +195,12 @@ VIEW_ACTS: Mapping[str, Callable[[PanelApp], None]] = {
     "view.bottom": bottom,
     "view.previous_stream": stream(-1),
     "view.next_stream": stream(1),
+    "view.next_pane": next_pane,
     "view.quit": lambda app: app.go(leave(app)),
     **LOG_ACTS,
+    **PLACE_ACTS,
 }
 """What the panel does itself. A view act that is not here has no key in this panel."""
-
-
-async def agreed(app: PanelApp, question: Confirm) -> bool:
-    """Ask an action's question; True only for a clear yes."""
-    from app.tui.modals.confirm import ask
-
-    return await app.push_screen_wait(ask(question)) == "y"
-
-
-async def read_out(app: PanelApp, action: Action, args: Mapping[str, Any]) -> int:
-    """Do an action that only prints, and show what it printed. Returns an exit code."""
-    from app.tui.modals.help import Reader
-
-    said = []
-    try:
-        async for event in app.controller.stream(action.id, args):
-            if isinstance(event, Output):
-                said.append(event.text)
-    except Exception as error:
-        app.say(sentence(error), "error")
-        return exit_code(error)
-    if said:
-        app.push_screen(Reader(action.title, "\n".join(said)))
-    return OK
 
 
 async def leave(app: PanelApp) -> None:
@@ -223,7 +209,11 @@ async def leave(app: PanelApp) -> None:
 
     state = app.controller.state
     pod = state.pod
-    if pod is None or pod.status.upper() in ("STOPPED", "ABSENT", "GONE", "EXITED", "TERMINATED"):
+    if (
+        state.replay is not None
+        or pod is None
+        or pod.status.upper() in ("STOPPED", "ABSENT", "GONE", "EXITED", "TERMINATED")
+    ):
         app.exit(OK)
         return
     run = f"run {state.run.run_id} goes on" if state.run and state.run.state in ("pending", "running") else ""

@@ -6,6 +6,7 @@ controller's. Leaving the panel leaves the pod and its run alone.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -20,17 +21,20 @@ from textual.widgets import ContentSwitcher, Static
 
 from app.actions.base import Action
 from app.errors import OK
-from app.tui import acts
+from app.tui import acts, performing
 from app.tui.bridge import RATE_HZ, Bridge
 from app.tui.keys import textual_keys
 from app.tui.lines import clean
+from app.tui.notify import Notifier, method
 from app.tui.on_screen import OnScreen
 from app.tui.palette import ActionProvider
 from app.tui.picture import Picture
+from app.tui.place_acts import INSTEAD
 from app.tui.prompt import Prompt
 from app.tui.switch import VIEWS, Shows
 from app.tui.theme import ASCII, DARK, LIGHT, UNICODE, wants_ascii
 from app.tui.views.overview import Overview
+from app.tui.widgets.alert_strip import AlertStrip
 from app.tui.widgets.chosen import Chosen, Outdated
 from app.tui.widgets.compact import compact_line
 from app.tui.widgets.header import Header
@@ -69,15 +73,20 @@ class PanelApp(OnScreen):
         *,
         demo: bool = False,
         ascii_only: bool = False,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
+        hold_s: float | None = None,
     ) -> None:
         super().__init__()
         self.controller = controller
         self.demo = demo
-        self.clock = clock
+        self.clock = clock = clock or time.time
         self.bridge = Bridge(controller, clock, ASCII if ascii_only else UNICODE)
+        asked_how = getattr(getattr(controller, "settings", None), "notify", "off")
+        self.notifier = Notifier(method(asked_how, os.environ), self.write_out)
         self._interrupted = float("-inf")
-        self._under_way: set[str] = set()
+        self.under_way: set[str] = set()
+        self.withdrawn: asyncio.Event | None = None  # set: the act that is held back is not done
+        self.hold_s = hold_s
         self.wanted = "overview"  # the view that was asked for last; it may still be in the making
         self._header: Header | None = None  # from the first frame on
         for theme in (DARK, LIGHT):
@@ -94,6 +103,7 @@ class PanelApp(OnScreen):
             yield Header()
             with ContentSwitcher(initial="overview-view", id="views"):
                 yield Overview(id="overview-view")
+            yield AlertStrip(id="alerts")
             yield Notices(id="notices")
             yield Prompt()
             yield KeyBar()
@@ -120,6 +130,15 @@ class PanelApp(OnScreen):
         found = next((one for one in self.controller.actions() if one.id == parameters[0]), None)
         return found is None or acts.heard(found, self.view)
 
+    def action_of(self, action_id: str) -> Action:
+        """The action of this id, with the person's own keys."""
+        return next(action for action in self.controller.actions() if action.id == action_id)
+
+    def subjects(self) -> Mapping[str, str]:
+        """What is under the cursor: "task", "review", "run", "step"."""
+        found: Mapping[str, str] = getattr(self.current, "subjects", {})
+        return found
+
     def offered(self) -> list[Action]:
         """Actions this panel can do: all but view acts it does not have."""
         return [action for action in self.controller.actions() if not action.view or action.id in acts.VIEW_ACTS]
@@ -127,7 +146,13 @@ class PanelApp(OnScreen):
     def tick(self) -> None:
         """Ten times a second; paints only when something changed."""
         if self._header is not None and self._header.is_attached:  # not before the first frame nor after the last
+            self.notifier.look(self.controller.state, self.clock(), self.app_focus)
             self.bridge.tick(self.paint, focused=self.app_focus, view=self.view)
+
+    def write_out(self, sequence: str) -> None:
+        """Send a sequence to the terminal, as Textual's own bell does."""
+        if self._driver is not None:
+            self._driver.write(sequence)
 
     def repaint(self) -> None:
         """Paint as soon as possible although no state has changed."""
@@ -142,7 +167,8 @@ class PanelApp(OnScreen):
             base.query_one("#compact", Static).update(compact_line(picture, size.width, size.height), layout=False)
             return
         base.query_one(Header).show(picture, self.view)
-        cast(Shows, self.current).show(picture, self.bridge.logs)
+        cast(Shows, self.current).show(self.bridge.looked_at(picture, self.view), self.bridge.logs)
+        base.query_one(AlertStrip).show(picture)
         base.query_one(Notices).show(picture)
         keys = [action for action in self.offered() if acts.heard(action, self.view)]
         base.query_one(KeyBar).show(keys, self.refused)
@@ -167,10 +193,10 @@ class PanelApp(OnScreen):
         if reason is not None:
             self.say(reason, "warning")
             return
-        handler = acts.VIEW_ACTS.get(action_id)
+        handler = acts.VIEW_ACTS.get(action_id) or (INSTEAD.get(action_id) if args is None else None)
         if handler is not None:
             acts.where_heard(self, action_id, handler)
-        elif action_id in self._under_way:
+        elif action_id in self.under_way:
             self.say(f"{action_id} is already under way", "warning")
         else:
             self.go(self.perform(action_id, args))
@@ -186,21 +212,7 @@ class PanelApp(OnScreen):
 
     async def perform(self, action_id: str, args: Mapping[str, Any] | None = None) -> int:
         """Ask, do, and show what it prints. Returns the exit code the command would have had."""
-        action = next(action for action in self.controller.actions() if action.id == action_id)
-        question = self.controller.confirm(action_id)
-        given = dict(args or {})
-        if question is not None:
-            if not await acts.agreed(self, question):
-                return OK
-            given |= question.args
-        self._under_way.add(action_id)
-        try:
-            if action.writes:
-                code = await self.controller.perform(action_id, given, ask=lambda asked: acts.agreed(self, asked))
-            else:
-                code = await acts.read_out(self, action, given)
-        finally:
-            self._under_way.discard(action_id)
+        code = await performing.perform(self, action_id, args)
         if action_id == "demo":
             self.say(f"the demo {'is over' if code == OK else 'ended early'}; the panel stays open, q leaves")
         return code

@@ -6,10 +6,13 @@ Without a change there is one look a second, for clocks and ages; widgets then r
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 from app.state import AppState
 from app.tui.boards import Boards
+from app.tui.browse import Browse
+from app.tui.desk import Desk
 from app.tui.home import Home
 from app.tui.logs import Logs
 from app.tui.meters import Meters
@@ -41,7 +44,10 @@ class Bridge:
         workspace: Any = getattr(source, "workspace", None)  # a source made for a test has neither of these
         self.boards = Boards(getattr(workspace, "root", None))
         self.home = Home(getattr(workspace, "runs_dir", None))
-        self.meters = Meters(getattr(source, "supervisor", None), clock)
+        supervisor: Any = getattr(source, "supervisor", None)
+        self.meters = Meters(supervisor, clock)
+        self.desk = Desk(supervisor)
+        self.browse = Browse(workspace)
         self._dirty = True
         self._second = -1
         self._painted = 0.0
@@ -52,7 +58,13 @@ class Bridge:
         return self._picture(self.source.state, self.clock())
 
     def _picture(self, state: AppState, now: float) -> Picture:
-        return Picture(state, now, self.glyphs, self.series, self.boards, self.home, self.meters)
+        return Picture(state, now, self.glyphs, self.series, self.boards, self.home, self.meters, self.desk)
+
+    def looked_at(self, picture: Picture, view: str) -> Picture:
+        """What a view is to draw: in the Run view the run that somebody has turned to."""
+        if view != "run" or self.browse.picked is None:
+            return picture
+        return replace(picture, state=self.browse.look(picture.state))
 
     def touch(self) -> None:
         """Something that is not in the state has changed; paint at the next tick."""
@@ -67,10 +79,13 @@ class Bridge:
         if not focused and 0 <= now - self._painted < 1 / BLURRED_HZ:
             return False
         grew = self.logs.advance(state)
-        self.series.advance(self.logs.events_path(state))
+        looked = self.browse.look(state) if view == "run" else state
+        self.series.advance(self.logs.events_path(state) if looked is state else self.browse.events())
         came = (
             self.boards.advance(now, view in ("board", "reviews")),
-            self.home.advance(state, now, view == "run"),
+            self.browse.shelf.advance(),
+            self.desk.advance(now, view == "overview"),
+            self.home.advance(looked, now, view == "run"),
             self.meters.advance(state, now, view in ("gpu", "overview")),
         )
         if not (self._dirty or grew or any(came) or int(now) != self._second):
@@ -84,6 +99,7 @@ class Bridge:
         self._leave()
         self.logs.close()
         self.meters.close()
+        self.desk.close()
 
     def _changed(self, _state: AppState) -> None:
         self._dirty = True

@@ -3,22 +3,9 @@
 from __future__ import annotations
 
 from app.actions.base import Action
+from app.keymap import TYPED, typed
 
-_SHOWN = {
-    "question_mark": "?",
-    "slash": "/",
-    "colon": ":",
-    "at": "@",
-    "ampersand": "&",
-    "dollar_sign": "$",
-    "left_square_bracket": "[",
-    "right_square_bracket": "]",
-    "plus": "+",
-    "underscore": "_",
-    "full_stop": ".",
-    "end": "End",
-}
-_NAMED = {shown: name for name, shown in _SHOWN.items() if len(shown) == 1}
+_NAMED = {shown: name for name, shown in TYPED.items() if len(shown) == 1}
 
 
 def textual_keys(keys: str) -> str:
@@ -28,5 +15,5 @@ def textual_keys(keys: str) -> str:
 
 def shown_key(action: Action, every: bool = False) -> str:
     """The action's first key as a person types it, or all of them."""
-    keys = [_SHOWN.get(key, key) for key in action.keys.split(",") if key]
+    keys = typed(action.keys)
     return " ".join(keys) if every else (keys[0] if keys else "")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from app.reduce import OFF
 from app.state import AppState, GateView, RunView, StepView
 from app.tui.boards import Boards
+from app.tui.desk import Desk
 from app.tui.home import Home
 from app.tui.meters import Meters
 from app.tui.series import Series
@@ -36,6 +37,7 @@ class Picture:
     boards: Boards = field(default_factory=Boards)
     home: Home = field(default_factory=Home)
     meters: Meters = field(default_factory=Meters)
+    desk: Desk = field(default_factory=Desk)
 
     @property
     def run(self) -> RunView | None:

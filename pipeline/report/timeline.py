@@ -3,8 +3,9 @@ files, and the same summed by stage and by step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline import ledger
@@ -12,6 +13,7 @@ from pipeline.events import unix
 from pipeline.protocol import Event
 from pipeline.report.charts import Span, span_plot
 from pipeline.report.reading import STEPS, RunFiles
+from pipeline.report.wording import percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,9 @@ class StepRow:
     usd: float | None
     started: str | None
     forecast: float | None = None
+    times: Mapping[str, float] = field(default_factory=dict)
+    worked: bool = False
+    """Whether the step was done by this very run, not taken over from another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,30 @@ class Total:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What the seconds a machine was held for went to, as shares of them. `rest` is work without the model (filters,
+    statistics, files) and attempts that were lost. `start` is the median of a step's seconds before its own code."""
+
+    computing: float
+    loading: float
+    starting: float
+    start: float
+
+    @property
+    def rest(self) -> float:
+        return max(0.0, 1 - self.computing - self.loading - self.starting)
+
+    @property
+    def text(self) -> str:
+        shares = (self.computing, self.loading, self.starting, self.rest)
+        computing, loading, starting, rest = (percent(share, 0) for share in shares)
+        return (
+            f"Paid minutes: {computing} the model computing, {loading} reading weights, {starting} starting processes"
+            f" (half the steps in {self.start:.1f} s or less), {rest} everything else."
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Timeline:
     """`seconds` and `usd` are what the run held its machine for, pauses between sessions left out."""
 
@@ -54,6 +83,15 @@ class Timeline:
     @property
     def longest(self) -> float:
         return max((row.seconds or 0.0 for row in self.rows), default=0.0)
+
+    @property
+    def usage(self) -> Usage | None:
+        """None where the machine's seconds are unknown or some finished step did not say what its own went to."""
+        ran = [row for row in self.rows if row.worked]
+        if not self.seconds or not ran or not all(row.times for row in ran):
+            return None
+        parts = (sum(row.times[name] for row in ran) / self.seconds for name in ("computing_s", "loading_s", "start_s"))
+        return Usage(*parts, statistics.median(row.times["start_s"] for row in ran))
 
     @property
     def by_stage(self) -> list[Total]:
@@ -135,7 +173,20 @@ def _row(files: RunFiles, step: str, told: Event | None, begun: Event | None) ->
         _number(manifest.get("cost_usd", told.get("usd") if told else None)),
         _instant(manifest.get("started")),
         _number(begun.get("forecast_s") if begun else None),
+        _times(manifest, begun),
+        begun is not None and state in ("done", "reused"),
     )
+
+
+def _times(manifest: Mapping[str, Any], begun: Event | None) -> dict[str, float]:
+    """Seconds of a step's last attempt by what they went to; empty where one of them is not known."""
+    told, started = manifest.get("times"), _instant(manifest.get("started"))
+    if not isinstance(told, Mapping) or begun is None or started is None:
+        return {}
+    computing, loading = (_number(told.get(name)) for name in ("computing_s", "loading_s"))
+    if computing is None or loading is None:
+        return {}
+    return {"computing_s": computing, "loading_s": loading, "start_s": max(0.0, unix(started) - unix(begun.t))}
 
 
 def _total(name: str, rows: Sequence[StepRow]) -> Total:

@@ -141,5 +141,6 @@ STEP = Step(
     ),
     holds_model=True,
     time_limit_s=7200.0,
+    shards=True,
     extra={"files": ["constitution.yaml"]},
 )  # fmt: skip

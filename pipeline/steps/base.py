@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipeline.errors import Stopped
+from pipeline.errors import Stopped, UsageError
 from pipeline.recipe import Recipe
+from pipeline.times import Times
 
 
 def earlier_stages(chain: tuple[int, ...], stage: int) -> tuple[int, ...]:
@@ -31,6 +32,29 @@ class Reporter(Protocol):
     def stop_requested(self) -> bool: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The `index`-th (from 1) of `of` shares."""
+
+    index: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """ "2/4". Raises UsageError."""
+        index, _, of = text.partition("/")
+        if not (index.isdecimal() and of.isdecimal() and 1 <= int(index) <= int(of)):
+            raise UsageError(f"--shard {text!r} is no share. Say which of how many: 2/4.")
+        return cls(int(index), int(of))
+
+    def has(self, batch: int) -> bool:
+        """Whether the planned batch of this number, from 0, belongs to this share."""
+        return batch % self.of == self.index - 1
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.of}"
+
+
 @dataclass(frozen=True)
 class StepContext:
     """Everything a step may know. Paths are absolute; `out` exists."""
@@ -44,6 +68,8 @@ class StepContext:
     reporter: Reporter
     attempts: Mapping[int, int] = field(default_factory=dict)  # stage -> number of its attempt, 1 where not named
     deadline: float | None = None  # unix seconds at which the run will be stopped; None for never
+    shard: Shard | None = None  # the share of the batches that is made here; None for all of them
+    times: Times = field(default_factory=Times)  # what the step's seconds are spent on
 
     @property
     def earlier(self) -> tuple[int, ...]:
@@ -91,4 +117,5 @@ class Step:
     version: int = 1
     time_limit_s: float = 3600.0
     heartbeat_limit_s: float = 600.0
+    shards: bool = False  # all it does with the model is `common.generate`, and it takes what is there of the rows
     extra: Mapping[str, Any] = field(default_factory=dict)

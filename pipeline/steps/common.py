@@ -41,7 +41,8 @@ def generate(
     total: int | None = None,
     span: tuple[float, float] | None = None,
 ) -> list[Mapping[str, Any]]:
-    """Rows of all requests in their order. Each planned batch is committed to `<part>.part` and never done twice.
+    """Rows of all requests in their order. Each planned batch is committed to `<part>.part` and never done twice; of a
+    shard only its own batches, and then only their rows come back.
 
     Progress counts from `before` (done by earlier calls of this step) to `total` (default: these requests). `span` is
     the part of the step's work that this call is (default: by its rows).
@@ -61,8 +62,9 @@ def generate(
             ctx.reporter.progress(before + len(journal) + ended, planned, unit, begin + inside * (end - begin))
 
         tell(0, 0.0)
-        for batch, work in zip(batches, works, strict=True):
-            if not journal.complete(batch):
+        for number, (batch, work) in enumerate(zip(batches, works, strict=True)):
+            mine = ctx.shard is None or ctx.shard.has(number)
+            if mine and not journal.complete(batch):
                 ctx.checkpoint()
                 inside, cost = work.progress(costs), work.cost(costs)
 

@@ -124,10 +124,16 @@ def evidence(judgement: Judgement, right: bool | None = None) -> Evidence:
 
 
 def _calibrated(ctx: StepContext, block: Sequence[Judgement], truth: Sequence[bool]) -> Calibration:
-    if len(block) < 10 or len(set(truth)) < 2:
+    if len(block) < 10 or not any(truth):
         raise StepError(
             f"the critics cannot be measured: {len(block)} labelled answers, {sum(truth)} of them right; "
             "raise data.calibration_items"
+        )
+    if all(truth):
+        ctx.reporter.warn(
+            "critics_unmeasured",
+            f"all {len(block)} labelled answers are right: whether the critics would notice a wrong one is not known",
+            "what scores lower than all of them is rejected; raise data.answer_temperature for wrong ones to show",
         )
     model = calibrate([evidence(j, t) for j, t in zip(block, truth, strict=True)], ctx.recipe.data.accept_precision)
     blind = sorted(name for name, row in model.table["families"].items() if row["blind"])

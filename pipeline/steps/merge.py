@@ -22,6 +22,7 @@ from pipeline.recipe import Precision
 from pipeline.steps.base import Step, StepContext
 from pipeline.steps.common import ENGINE_MODULES, after_stage, held_out
 from pipeline.steps.weights import last_adapter, merged_path, start_weights
+from pipeline.times import TimedEngine
 
 if TYPE_CHECKING:
     from pipeline.models.load import Tokens
@@ -109,21 +110,23 @@ def _held_pairs(ctx: StepContext, tokens: Tokens) -> list[IdPair]:
 def _load(ctx: StepContext, path: Path, precision: Precision) -> Any:
     from pipeline.models.load import device_of, load_model
 
-    return load_model(path, precision, device_of(ctx.recipe.hardware.device))
+    with ctx.times.count("loading"):
+        return load_model(path, precision, device_of(ctx.recipe.hardware.device))
 
 
 class _Answers:
     """Log-probabilities of the held answers under one model after the other, telling how far it is."""
 
     def __init__(self, ctx: StepContext, pairs: Sequence[IdPair], passes: int) -> None:
-        self._reporter, self._pairs = ctx.reporter, pairs
+        self._reporter, self._times, self._pairs = ctx.reporter, ctx.times, pairs
         self._done, self._total = 0, passes * len(pairs)
 
     def of(self, model: Any, path: Path) -> list[TokenLogprobs]:
         from pipeline.engines.transformers_engine import TransformersEngine
         from pipeline.models.load import load_tokens
 
-        engine, found = TransformersEngine(model, load_tokens(path), BATCH_TOKENS), list[TokenLogprobs]()
+        engine = TimedEngine(TransformersEngine(model, load_tokens(path), BATCH_TOKENS), self._times)
+        found = list[TokenLogprobs]()
         for begin in range(0, len(self._pairs), READ_AT_ONCE):
             self._tell()
             found += engine.logprobs(self._pairs[begin : begin + READ_AT_ONCE])

@@ -11,12 +11,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.protocol import RunPaths
 from pipeline.recipe import Model, Precision
 from pipeline.stages.base import Role
 from pipeline.steps.base import StepContext
+from pipeline.times import TimedEngine
 
 if TYPE_CHECKING:
     from pipeline.engines.base import Engine
@@ -46,12 +47,13 @@ def open_engine(ctx: StepContext, precision: Precision, adapter: Path | None = N
     """Load the weights that this stage starts from, with an adapter on top where one is named."""
     from pipeline.models.load import attach_adapter
 
-    if ctx.recipe.hardware.engine == "vllm":
-        return _served(ctx, precision, adapter)
-    model, tokens, base = load_base(ctx, precision)
-    if adapter is None:
-        return _opened(ctx, model, tokens, base, base)
-    return _opened(ctx, attach_adapter(model, adapter), tokens, adapter_digest(base, adapter), base)
+    with ctx.times.count("loading"):
+        if ctx.recipe.hardware.engine == "vllm":
+            return _served(ctx, precision, adapter)
+        model, tokens, base = load_base(ctx, precision)
+        if adapter is None:
+            return _opened(ctx, model, tokens, base, base)
+        return _opened(ctx, attach_adapter(model, adapter), tokens, adapter_digest(base, adapter), base)
 
 
 def open_role(ctx: StepContext, role: Role, precision: Precision) -> Opened:
@@ -72,14 +74,15 @@ def open_model(
     from pipeline.models.load import attach_adapters, device_of, load_model, load_tokens
     from pipeline.models.resolve import resolve
 
-    found = resolve(wanted)
-    model = load_model(found.path, precision, device_of(ctx.recipe.hardware.device))
-    digest = found.digest
-    for _, path in adapters or ():
-        digest = adapter_digest(digest, path)
-    if adapters:
-        model = attach_adapters(model, adapters)
-    return _opened(ctx, model, load_tokens(found.path, chat), digest, found.digest)
+    with ctx.times.count("loading"):
+        found = resolve(wanted)
+        model = load_model(found.path, precision, device_of(ctx.recipe.hardware.device))
+        digest = found.digest
+        for _, path in adapters or ():
+            digest = adapter_digest(digest, path)
+        if adapters:
+            model = attach_adapters(model, adapters)
+        return _opened(ctx, model, load_tokens(found.path, chat), digest, found.digest)
 
 
 def load_base(ctx: StepContext, precision: Precision) -> tuple[Any, Tokens, str]:
@@ -166,7 +169,8 @@ def adapter_digest(base: str, adapter: Path) -> str:
 def _opened(ctx: StepContext, model: Any, tokens: Tokens, digest: str, base: str) -> Opened:
     from pipeline.engines.transformers_engine import TransformersEngine
 
-    return Opened(TransformersEngine(model, tokens, _batch_tokens(ctx)), tokens, digest, base)
+    engine = TransformersEngine(model, tokens, _batch_tokens(ctx))
+    return Opened(cast("Engine", TimedEngine(engine, ctx.times)), tokens, digest, base)
 
 
 def _served(ctx: StepContext, precision: Precision, adapter: Path | None) -> Opened:
@@ -177,7 +181,8 @@ def _served(ctx: StepContext, precision: Precision, adapter: Path | None) -> Ope
     path, base = start_weights(ctx)
     tokens = load_tokens(path)
     engine = VllmEngine.load(path, tokens, precision, _batch_tokens(ctx), adapter, ctx.recipe.hardware.gpus)
-    return Opened(engine, tokens, base if adapter is None else adapter_digest(base, adapter), base)
+    digest = base if adapter is None else adapter_digest(base, adapter)
+    return Opened(cast("Engine", TimedEngine(engine, ctx.times)), tokens, digest, base)
 
 
 def _batch_tokens(ctx: StepContext) -> int:

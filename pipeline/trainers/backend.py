@@ -43,7 +43,8 @@ def train_sft(weights: Path, device: str, rows: Sequence[TokenRow], train: Train
     from pipeline.models.load import load_model, load_tokens
     from pipeline.trainers import trl_trainer
 
-    model = load_model(weights, plan.precision, device)
+    with plan.times.count("loading"):
+        model = load_model(weights, plan.precision, device)
     summary = trl_trainer.train_sft(model, load_tokens(weights), rows, train.sft, train.lora, plan)
     return {**summary, "backend": backend}
 
@@ -60,6 +61,7 @@ def train_dpo(
     from pipeline.models.load import load_model, load_tokens
     from pipeline.trainers import preference
 
-    model = load_model(weights, plan.precision, device)
+    with plan.times.count("loading"):
+        model = load_model(weights, plan.precision, device)
     summary = preference.train_dpo(model, load_tokens(weights), adapter, pairs, train.dpo, train.lora, plan)
     return {**summary, "backend": backend}

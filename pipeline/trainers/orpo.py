@@ -12,6 +12,7 @@ from typing import Any
 from trl.experimental.orpo import ORPOTrainer
 
 from pipeline.tokenise import IGNORE
+from pipeline.trainers.flat import response_logps
 
 
 class IdOrpoTrainer(ORPOTrainer):  # type: ignore[misc]
@@ -39,13 +40,20 @@ class IdOrpoTrainer(ORPOTrainer):  # type: ignore[misc]
         return samples, count
 
     def concatenated_forward(self, model: Any, batch: Any) -> Any:
-        """(chosen, rejected mean log p a token [rows], their logits, the likelihood term)."""
+        """(chosen, rejected mean log p a token [rows], nothing of their logits, the likelihood term)."""
         both = self.concatenated_inputs(batch, padding_value=self.padding_value, device=self.accelerator.device)
-        rows = len(batch["chosen_labels"])
-        mask = both["concatenated_attention_mask"]
-        logits = model(both["concatenated_input_ids"], attention_mask=mask, use_cache=False).logits
-        logps = self.get_batch_logps(logits, both["concatenated_labels"], average_log_prob=True)
-        return logps[:rows], logps[rows:], logits[:rows, :-1], logits[rows:, :-1], -logps[:rows].mean()
+        rows, trained = len(batch["chosen_labels"]), both["concatenated_labels"] != IGNORE
+        inner = self.accelerator.unwrap_model(model).get_base_model()
+        with self.accelerator.autocast():
+            ids, attended = both["concatenated_input_ids"], both["concatenated_attention_mask"]
+            sums = response_logps(inner, ids, attended, trained, pairs=True)[0].sum(1)
+        logps = sums / trained[:, 1:].sum(1)
+        none = logps.new_zeros(())
+        return logps[:rows], logps[rows:], none, none, -logps[:rows].mean()
+
+    def store_metrics(self, metrics: dict[str, float], train_eval: Any = "train") -> None:
+        """Without the mean logit, which nobody computed."""
+        super().store_metrics({k: v for k, v in metrics.items() if "logits/" not in k}, train_eval)
 
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         loss = super().compute_loss(model, inputs, *args, **kwargs)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from pipeline.recipe import Precision
 from pipeline.steps.base import Reporter, StepContext
+from pipeline.times import Times
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Plan:
     deadline: float | None = None
     on_displacement: Literal["warn", "stop"] = "warn"
     gradient_checkpointing: bool = False
+    times: Times = field(default_factory=Times)
 
 
 def plan_of(ctx: StepContext) -> Plan:
@@ -48,4 +50,5 @@ def plan_of(ctx: StepContext) -> Plan:
         ctx.deadline,
         train.on_displacement,
         train.gradient_checkpointing,
+        ctx.times,
     )

@@ -23,6 +23,7 @@ from pipeline.models.load import Tokens
 from pipeline.recipe import Dpo, Lora, Precision
 from pipeline.trainers import losses
 from pipeline.trainers.callbacks import StepCallback
+from pipeline.trainers.flat import response_logps
 from pipeline.trainers.plan import PairRow, Plan
 from pipeline.trainers.trl_trainer import check_mask, common, lora_config, ready, run, widen_adapter
 from pipeline.trainers.watch import StartCheck, Watch
@@ -49,7 +50,7 @@ def train_dpo(
 
 
 def fit_dpo(model: Any, fresh: Any, tokens: Tokens, pairs: Sequence[PairRow], dpo: Dpo, plan: Plan) -> dict[str, Any]:
-    """Train the adapter that `model` carries, or one made as `fresh` says."""
+    """Train the adapter that `model` carries, or one made as `fresh` says; without padding where `ready` saw to it."""
     if not pairs:
         raise StepError("there is nothing to train on: no pair is left")
     watch = _watch(dpo, plan)
@@ -59,7 +60,8 @@ def fit_dpo(model: Any, fresh: Any, tokens: Tokens, pairs: Sequence[PairRow], dp
         [{"prompt_ids": p.prompt_ids, "chosen_ids": p.chosen_ids, "rejected_ids": p.rejected_ids} for p in pairs]
     )
     make = _orpo if dpo.loss[0] == "orpo" else _dpo
-    trainer = make(model, fresh, tokens, data, dpo, plan, callback)
+    with plan.times.count("computing"):  # the reference is read while the trainer is made
+        trainer = make(model, fresh, tokens, data, dpo, plan, callback)
     ids, trained = trainer.masks(next(iter(trainer.get_train_dataloader())))
     check_mask(ids, trained, tokens)
     return run(trainer, callback, plan, dpo)
@@ -100,7 +102,8 @@ def _reference_share(dpo: Dpo, plan: Plan) -> float:
 
 
 class _IdDpoTrainer(DPOTrainer):  # type: ignore[misc]
-    """DPO on rows that are ids already, with the chunked log-probabilities that TRL offers beside its full logits.
+    """DPO on rows that are ids already. TRL's log-probabilities without full logits are replaced by ours, which read a
+    pair's prompt once and pass over the vocabulary once.
 
     An update's loss is the mean over all its pairs, and the `sft` term the mean over all its chosen tokens, however
     the pairs are dealt to micro-batches.
@@ -139,11 +142,13 @@ class _IdDpoTrainer(DPOTrainer):  # type: ignore[misc]
         self._tokens = sum(int(batch["completion_mask"].chunk(2)[0].sum()) for batch in samples)
         return samples, count
 
-    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
-        found = super()._get_per_token_logps_and_entropies(*args, **kwargs)
+    def _get_per_token_logps_and_entropies(self, model: Any, model_kwargs: Any, ids: Any, trained: Any) -> Any:
+        inner = self.accelerator.unwrap_model(model).get_base_model()
+        with self.accelerator.autocast():
+            logps, entropies, _ = response_logps(inner, ids, model_kwargs["attention_mask"], trained, pairs=True)
         if torch.is_grad_enabled():  # the policy's, not the reference's
-            self._logps = found[0]
-        return found
+            self._logps = logps
+        return logps, entropies, None
 
     def _compute_loss(self, model: Any, inputs: Any, return_outputs: bool) -> Any:
         """TRL's preference term, weighted by this micro-batch's share of the update, and the `sft` term.

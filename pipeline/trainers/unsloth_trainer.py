@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 from pipeline.environment import source_root
 from pipeline.errors import StepError, Stopped
 from pipeline.recipe import Precision, Train
+from pipeline.times import Times
 
 if TYPE_CHECKING:
     from pipeline.steps.base import Reporter
@@ -48,7 +49,7 @@ def _spawn(job: Mapping[str, Any], weights: Path, train: Train, plan: Plan) -> d
     """Run the job and pass on what it says; Stopped and StepError come back as they were raised there."""
     scratch = plan.out / SCRATCH
     scratch.mkdir(parents=True, exist_ok=True)
-    said = {f: getattr(plan, f) for f in type(plan).__slots__ if f not in ("reporter", "out")}
+    said = {f: getattr(plan, f) for f in type(plan).__slots__ if f not in ("reporter", "out", "times")}
     body = {**job, "weights": str(weights), "train": train.model_dump(mode="json"), "out": str(plan.out), "plan": said}
     (scratch / "job.json").write_text(json.dumps(body))
     reader, writer = os.pipe()
@@ -64,6 +65,7 @@ def _spawn(job: Mapping[str, Any], weights: Path, train: Train, plan: Plan) -> d
         if child.poll() is None:
             child.kill()
         child.wait()
+    plan.times.add(*(answer or {}).get("times", (0.0, 0.0)))
     return _outcome(answer, child.returncode)
 
 
@@ -124,7 +126,7 @@ class _PipeReporter:
         return self.stop
 
 
-def _train(job: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
+def _train(job: Mapping[str, Any], reporter: Reporter, times: Times) -> dict[str, Any]:
     from unsloth import FastLanguageModel  # type: ignore[import-not-found, unused-ignore] # isort: skip (comes first)
 
     from pipeline.models.load import load_tokens
@@ -134,15 +136,16 @@ def _train(job: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
 
     train, weights = Train.model_validate(job["train"]), Path(job["weights"])
     settings = {**job["plan"], "precision": Precision(job["plan"]["precision"])}
-    plan = Plan(out=Path(job["out"]), reporter=reporter, **settings)
+    plan = Plan(out=Path(job["out"]), reporter=reporter, times=times, **settings)
     longest = max(train.sft.max_length, train.dpo.max_length)
-    model, _ = FastLanguageModel.from_pretrained(
-        model_name=str(weights),
-        max_seq_length=longest,
-        dtype=None,
-        load_in_4bit=plan.precision is Precision.NF4,
-        load_in_8bit=plan.precision is Precision.INT8,
-    )
+    with times.count("loading"):
+        model, _ = FastLanguageModel.from_pretrained(
+            model_name=str(weights),
+            max_seq_length=longest,
+            dtype=None,
+            load_in_4bit=plan.precision is Precision.NF4,
+            load_in_8bit=plan.precision is Precision.INT8,
+        )
     model = FastLanguageModel.get_peft_model(
         model,
         r=train.lora.r,
@@ -167,18 +170,19 @@ def main(path: Path) -> None:
 
     die_with_parent()
     with os.fdopen(int(os.environ["MAXCAI_REPORT_FD"]), "w") as out:
-        reporter = _PipeReporter(out)
+        reporter, times = _PipeReporter(out), Times()
 
         def stop(*_: object) -> None:
             reporter.stop = True
 
         signal.signal(signal.SIGTERM, stop)
         try:
-            answer: dict[str, Any] = {"summary": _train(json.loads(path.read_text()), reporter)}
+            answer: dict[str, Any] = {"summary": _train(json.loads(path.read_text()), reporter, times)}
         except Stopped:
             answer = {"stopped": True}
         except StepError as error:
             answer = {"error": str(error)}
+        answer["times"] = [times.loading, times.computing]
         print(json.dumps({"answer": answer}), file=out, flush=True)
 
 

@@ -119,7 +119,7 @@ class Agent:
 
     async def install(self) -> None:
         """Put the agent on the pod, verified there by hash; once per connection."""
-        await place(self.conn, self.path, bundle())
+        await place(self.conn, self.path, bundle(), program=True)
         self._installed = True
 
     async def call(

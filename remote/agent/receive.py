@@ -75,7 +75,7 @@ def take(pod: Pod, batch: bytes) -> int:
 def put(pod: Pod, digest: str, size: int, offset: int, data: memoryview) -> None:
     """A whole content is verified before it gets its name; a piece of one waits for the others under another name.
 
-    Neither is forced to the disk: making the tree reads it again and verifies it.
+    Neither is forced to the disk: what another process wrote is read again and verified when the tree is made.
     """
     path = blob_path(pod, digest)
     if len(data) < size:
@@ -91,6 +91,7 @@ def put(pod: Pod, digest: str, size: int, offset: int, data: memoryview) -> None
         if os.path.exists(temporary):
             os.unlink(temporary)
         raise
+    pod.fresh.add(digest)
 
 
 def write_at(path: str, offset: int, data: memoryview) -> None:
@@ -124,6 +125,7 @@ def complete(pod: Pod, digest: str) -> None:
         os.unlink(f"{path}.in")
         raise Refused("hash", f"content {digest[:12]} arrived damaged")
     os.replace(f"{path}.in", path)
+    pod.fresh.add(digest)
 
 
 def push(request: Json, pod: Pod, stream: BinaryIO, out: Out) -> None:

@@ -25,6 +25,7 @@ class Pod:
         self.cas, self.trees, self.runs = (os.path.join(self.base, name) for name in ("cas", "trees", "runs"))
         self.locks = args["locks"] or default_locks()
         self.incarnation = incarnation(args)
+        self.fresh: set[str] = set()  # content that this process itself verified and wrote
         self.key = hashlib.sha256(self.root.encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
     def lock(self, name: str, create: bool = True) -> Lock | None:

@@ -124,7 +124,7 @@ class Making:
         """Put content into the tree, never along a symlink. False when it is not what its name says.
 
         A pod that lost power may keep a name without its bytes, and a job may have written into its tree: so every
-        content is read once more.
+        content is read once more, but for what this process has just verified and written.
         """
         blob = blob_path(self.pod, digest)
         self.uses[digest] -= 1
@@ -133,7 +133,7 @@ class Making:
             return digest in self.kept and copied(self.kept[digest], digest, path, mode)
         if self.uses[digest]:
             good = copied(blob, digest, path, mode)
-        elif good := copied(blob, digest, None, mode):
+        elif good := digest in self.pod.fresh or copied(blob, digest, None, mode):
             os.rename(blob, path)
             os.chmod(path, mode)
             self.moved.append((blob, path))

@@ -82,7 +82,7 @@ class Script:
         line = json.dumps(dict(request)).encode() + b"\n"
         done = await self.conn.run(self.argv(verb), line, deadline_s)
         if not done.stdout and done.exit_code in (NO_FILE, NO_COMMAND, 1):
-            await place(self.conn, self.path, bundle())
+            await place(self.conn, self.path, bundle(), program=True)
             done = await self.conn.run(self.argv(verb), line, deadline_s)
         return _reply(done, self.conn.python)
 

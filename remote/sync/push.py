@@ -65,7 +65,7 @@ def plan(scan: Scan, state_dir: Path) -> Plan:
     """Compare a scan with the last push recorded in `state_dir`."""
     last = _last_push(state_dir)
     old = {} if last is None else {row["path"]: row for row in last}
-    new = {entry.path: entry.as_dict() for entry in scan.entries}
+    new = {row["path"]: row for row in scan.manifest}
     changed = tuple(path for path in new if path in old and old[path] != new[path])
     return Plan(
         tree_id=scan.tree_id,
@@ -94,6 +94,12 @@ def git_state(folder: Path) -> GitState:
     commit = _git(folder, "rev-parse", "HEAD")
     changes = _git(folder, "status", "--porcelain", "--", ".") if commit is not None else None
     return GitState(commit or None, None if changes is None else bool(changes))
+
+
+def git_branch(folder: Path) -> str | None:
+    """The branch that is checked out; None for a detached head and where there is no git to ask. Never fails."""
+    name = _git(folder, "rev-parse", "--abbrev-ref", "HEAD")
+    return None if name in (None, "", "HEAD") else name
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

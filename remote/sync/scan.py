@@ -14,6 +14,7 @@ import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -68,7 +69,7 @@ class LeftOut:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scan:
     """What would be pushed: `entries` sorted by path, `sources[path]` the local file, `left_out` what stays and why."""
 
@@ -77,11 +78,11 @@ class Scan:
     left_out: tuple[LeftOut, ...]
     roots: tuple[Path, ...]
 
-    @property
+    @cached_property
     def manifest(self) -> list[dict[str, Any]]:
         return [entry.as_dict() for entry in self.entries]
 
-    @property
+    @cached_property
     def tree_id(self) -> str:
         """sha256 of the manifest in canonical form: equal content, equal id."""
         return hashlib.sha256(canonical(self.manifest)).hexdigest()

@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 from remote.agent.client import Agent
@@ -45,7 +46,8 @@ class Piece:
 class Upload:
     """The content of some entries on its way. One object may be served by several channels, each taking the next batch.
 
-    Raises SyncError when a file is not any more what it was when it was hashed.
+    Raises SyncError when a file is not any more as long as it was when it was hashed. That its bytes are others is found
+    by the pod, which hashes them in any case; `blame` then says which file it was.
     """
 
     def __init__(self, wanted: Sequence[Entry], sources: Mapping[str, Path], progress: Progress | None) -> None:
@@ -99,27 +101,34 @@ class Upload:
     def _read(self, piece: Piece) -> bytes:
         entry = piece.entry
         try:
-            with self.sources[entry.path].open("rb") as file:
-                file.seek(piece.offset)
-                data = file.read(piece.length)
-                longer = piece.offset + piece.length == entry.size and bool(file.read(1))
+            with self.sources[entry.path].open("rb", buffering=0) as file:
+                data = _exactly(file, piece)
         except OSError as error:
             raise SyncError(f"{entry.path} cannot be read any more: {error.strerror}.", "Push again.") from error
-        whole = len(data) == entry.size
-        if len(data) != piece.length or longer or (whole and hashlib.sha256(data).hexdigest() != entry.sha256):
+        if len(data) != piece.length:
             raise changed(entry)
         return data
 
     def blame(self, error: HashMismatch) -> SyncError:
         """What to say when the pod found a content damaged: did a file change here, or did bytes change on the way?"""
         for entry in self.wanted:
-            if entry.size > BATCH and _sha256(self.sources[entry.path]) != entry.sha256:
+            if _sha256(self.sources[entry.path]) != entry.sha256:
                 return changed(entry)
         return error
 
 
 def changed(entry: Entry) -> SyncError:
     return SyncError(f"{entry.path} changed while it was being pushed.", "Push again.")
+
+
+def _exactly(file: FileIO, piece: Piece) -> bytes:
+    """The piece's bytes, and one more where the file ends with it and has become longer."""
+    file.seek(piece.offset)
+    most = piece.length + (piece.offset + piece.length == piece.entry.size)
+    data = file.read(most) or b""
+    while len(data) < piece.length and (more := file.read(most - len(data))):
+        data += more
+    return data
 
 
 def _sha256(path: Path) -> str | None:

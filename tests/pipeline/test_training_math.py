@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from datasets import Dataset
 from safetensors.torch import load_file
-from trl.trainer.sft_trainer import _chunked_cross_entropy_loss
+from transformers import set_seed
+from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from pipeline import prompts, tokenise
 from pipeline.errors import StepError
+from pipeline.models.load import load_model
+from pipeline.models.resolve import TINY
 from pipeline.recipe import Dpo, Lora, Precision, Sft
 from pipeline.tokenise import IGNORE, TokenRow
 from pipeline.trainers.plan import PairRow, Plan
 from pipeline.trainers.preference import train_dpo
-from pipeline.trainers.trl_trainer import check_mask, train_sft
+from pipeline.trainers.trl_trainer import answer_loss, check_mask, lora_config, train_sft
 from tests.pipeline.model_tools import Memory, model, tokens
 
 WORDS = ("apple", "river", "stone", "cloud", "bread", "horse", "glass", "paper", "a long grey winter coat")
@@ -69,19 +74,19 @@ def test_the_end_of_text_bears_loss_even_where_it_is_the_padding_too(tmp_path: P
 
 
 def test_what_the_model_predicts_inside_the_prompt_changes_no_loss() -> None:
-    row, states = rows()[0], torch.randn(1, len(rows()[0].input_ids), 16)
-    head, labels = torch.randn(tokens().raw.vocab_size, 16), torch.tensor([row.labels])
-    boundary = len(row.labels) - row.trained
+    """Another token inside the prompt's labels changes nothing; one inside the answer's does."""
+    net, row = model().requires_grad_(False), rows()[0]
+    answer_loss(net)
+    boundary, ids = len(row.labels) - row.trained, torch.tensor([row.input_ids])
 
-    def loss(hidden: Any) -> float:
-        return float(_chunked_cross_entropy_loss(hidden, head, 8, labels=labels)[0])
+    def loss(at: int | None, bears: bool) -> float:
+        labels = torch.tensor([row.labels])
+        if at is not None:
+            labels[0, at] = 7 if bears else IGNORE
+        return float(net(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels).loss)
 
-    before = loss(states)
-    inside, answer = states.clone(), states.clone()
-    inside[0, : boundary - 1] += 1.0
-    answer[0, boundary - 1] += 1.0  # the position that predicts the answer's first token
-    assert loss(inside) == before
-    assert loss(answer) != before
+    assert loss(boundary - 1, bears=False) == loss(None, bears=True)
+    assert loss(boundary, bears=False) != loss(None, bears=True)
 
 
 def test_no_gradient_comes_from_predicting_the_prompt() -> None:
@@ -96,19 +101,72 @@ def test_no_gradient_comes_from_predicting_the_prompt() -> None:
         assert (size == 0.0) == (label == IGNORE)
 
 
-def test_the_chunked_loss_equals_the_plain_one_with_its_gradient() -> None:
-    torch.manual_seed(0)
-    hidden, head = torch.randn(2, 40, 16, requires_grad=True), torch.randn(50, 16)
-    labels = torch.randint(0, 50, (2, 40))
-    labels[:, :25] = IGNORE
-    chunked = _chunked_cross_entropy_loss(hidden, head, 8, labels=labels)[0]
-    chunked.backward()
-    grad, hidden.grad = hidden.grad, None
-    logits = (hidden @ head.T)[:, :-1].reshape(-1, 50)
-    plain = torch.nn.functional.cross_entropy(logits, labels[:, 1:].reshape(-1), ignore_index=IGNORE)
-    plain.backward()
-    assert chunked.item() == pytest.approx(plain.item(), abs=1e-5)
-    assert torch.allclose(grad, hidden.grad, atol=1e-6)
+def stock(out: Path) -> dict[str, Any]:
+    """Settings of a trainer as TRL has it, the same numbers as `Sft` and `Dpo` below."""
+    return {
+        "output_dir": str(out), "use_cpu": True, "per_device_train_batch_size": 3, "num_train_epochs": 2,
+        "learning_rate": 1e-3, "lr_scheduler_type": "cosine", "warmup_steps": 0.03, "logging_steps": 1, "report_to": [],
+        "seed": 5, "data_seed": 5, "bf16": False, "max_length": None, "gradient_checkpointing": False,
+        "save_strategy": "no", "disable_tqdm": True,
+    }  # fmt: skip
+
+
+def course(entries: list[dict[str, Any]]) -> list[float]:
+    return [e[name] for e in entries if "loss" in e for name in ("loss", "grad_norm")]
+
+
+def written(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_losses_and_gradients_are_those_of_trls_own_sft_with_all_logits(tmp_path: Path) -> None:
+    set_seed(5)
+    data = Dataset.from_list([{"input_ids": r.input_ids, "labels": r.labels} for r in rows()])
+    arguments = SFTConfig(**stock(tmp_path / "stock"), loss_type="nll", packing=False, completion_only_loss=True)
+    theirs = SFTTrainer(
+        model(), arguments, train_dataset=data, processing_class=tokens().raw, peft_config=lora_config(LORA)
+    )
+    theirs.train()
+    train_sft(model(), tokens(), rows(), Sft(batch=3, epochs=2, learning_rate=1e-3), LORA, plan(tmp_path / "ours"))
+    ours = course(written(tmp_path / "ours"))
+    assert len(ours) == 12
+    assert ours == pytest.approx(course(theirs.state.log_history), abs=1e-4)
+
+
+def test_losses_and_gradients_are_those_of_trls_own_dpo_with_all_logits(tmp_path: Path) -> None:
+    """Theirs takes text. The tokenizer makes the same ids of it as we do, but for BOS and EOS, which it is told of."""
+    set_seed(5)
+    texts = [(tokens().decode(p.prompt_ids), p.chosen_ids, p.rejected_ids) for p in pairs()]
+    data = Dataset.from_list(
+        [{"prompt": p, "chosen": tokens().decode(c[:-1]), "rejected": tokens().decode(r[:-1])} for p, c, r in texts]
+    )
+    arguments = DPOConfig(**stock(tmp_path / "stock"), loss_type=["sigmoid_norm"], beta=5.0)
+    theirs = DPOTrainer(
+        model(), args=arguments, train_dataset=data, processing_class=tokens().raw, peft_config=lora_config(LORA)
+    )
+    theirs.train()
+    dpo = Dpo(batch=3, epochs=2, learning_rate=1e-3, loss=("sigmoid_norm",), loss_weights=(1.0,), schedule="cosine")
+    train_dpo(model(), tokens(), None, pairs(), dpo, LORA, plan(tmp_path / "ours"))
+    ours = course(written(tmp_path / "ours"))
+    assert len(ours) == 12
+    assert ours == pytest.approx(course(theirs.state.log_history), abs=1e-4)
+
+
+def test_where_bf16_is_emulated_its_weights_are_computed_with_in_fp32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shipped weights are bf16 numbers, so both ways train the same adapter; the vocabulary stays narrow."""
+    monkeypatch.setattr("pipeline.models.arithmetic.emulates_bf16", lambda _: True)
+    sft, dpo = Sft(batch=9, epochs=2, learning_rate=1e-3), Dpo(batch=9, epochs=2)
+    for name, precision in (("wide", Precision.BF16), ("fp32", Precision.FP32)):
+        net, where = load_model(TINY, precision, "cpu"), plan(tmp_path / name, precision=precision)
+        summary = train_sft(net, tokens(), rows(), sft, LORA, where)
+        assert summary["computed_in"] == "fp32"
+        assert (net.get_output_embeddings().weight.dtype == torch.bfloat16) == (name == "wide")
+        again = plan(tmp_path / f"{name}-dpo", precision=precision)
+        train_dpo(load_model(TINY, precision, "cpu"), tokens(), where.out / "adapter", pairs(), dpo, LORA, again)
+    for part in ("", "-dpo"):
+        assert farthest(adapter(tmp_path / f"wide{part}"), adapter(tmp_path / f"fp32{part}")) < 1e-5
 
 
 def test_micro_batches_of_any_size_give_the_same_sft_adapter(tmp_path: Path) -> None:

@@ -256,11 +256,22 @@ def test_no_marker_and_no_placeholder_is_kept(text: str, why: str | None, tmp_pa
     assert filter._rejection(ctx, judgement(text), True, False) == why
 
 
-@pytest.mark.parametrize("truth", [[True] * 20, [False] * 20, [True, False]])
+@pytest.mark.parametrize("truth", [[True] * 9, [False] * 20, [True, False]])
 def test_critics_without_a_labelled_block_judge_nothing(truth: list[bool], tmp_path: Path) -> None:
     ctx = StepContext(load("smoke"), 1, "stage-1/critique", "k", tmp_path, tmp_path, Memory())
     with pytest.raises(StepError, match="the critics cannot be measured"):
         critique._calibrated(ctx, [judgement(f"a {n}") for n in range(len(truth))], truth)
+
+
+def test_critics_that_saw_no_wrong_answer_are_said_to_be_unmeasured(tmp_path: Path) -> None:
+    reporter = Memory()
+    ctx = StepContext(load("smoke"), 1, "stage-1/critique", "k", tmp_path, tmp_path, reporter)
+    block = [judgement(f"a {n}") for n in range(20)]
+    model = critique._calibrated(ctx, block, [True] * 20)
+    assert reporter.warnings == ["critics_unmeasured"]
+    assert model.table["overall"]["auc"]["combined"] is None
+    assert model.table["families"][block[0].family]["blind"] is None
+    assert critique._scored(block[0], model).accepted
 
 
 def test_the_youngest_adapter_is_not_taken_for_the_last(tmp_path: Path) -> None:

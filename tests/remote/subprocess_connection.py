@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import hashlib
 import json
 import os
 import signal
+import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from pathlib import Path
 
+from remote.agent.client import Agent, bundle
 from remote.agent.kernel import start_time
 from remote.connection import Completed
 from remote.errors import ConnectionLost, DeadlineExceeded
+from remote.placing import PLACE
 
 NOT_FOUND = 127
 
 
 class SubprocessConnection:
-    """Counts its commands (`commands`) and bytes read; `cut_after` breaks the link after that many more bytes read."""
+    """Counts its commands (`commands`) and bytes read; `cut_after` breaks the link after that many more bytes read.
 
-    def __init__(self, root: Path, python: str = sys.executable) -> None:
+    The agent lies on the pod already, unless the pod is `bare`.
+    """
+
+    def __init__(self, root: Path, python: str = sys.executable, bare: bool = False) -> None:
         self.root = str(root)
         self.python = python
         self.locks = str(root / "container-locks")
@@ -30,6 +39,10 @@ class SubprocessConnection:
         self.sent = 0
         self.cut_after: int | None = None
         self.lose_next_reply = False
+        place = Path(Agent(self).path)
+        if not bare and root.is_dir() and not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(compiled_agent())
 
     async def run(
         self, argv: Sequence[str], stdin: bytes | AsyncIterable[bytes] = b"", deadline_s: float = 60.0
@@ -88,6 +101,16 @@ class SubprocessConnection:
             assert process.stderr is not None
             await asyncio.gather(process.stdout.read(), process.stderr.read())  # else waiting would never end
             await process.wait()
+
+
+@functools.cache
+def compiled_agent() -> bytes:
+    """The agent as it lies on a pod with our Python; made once, since it takes longer than most tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "agent.pyz"
+        argv = [sys.executable, "-I", "-S", "-c", PLACE, path, hashlib.sha256(bundle()).hexdigest(), "program"]
+        subprocess.run(argv, input=bundle(), stdout=subprocess.DEVNULL, check=True)
+        return path.read_bytes()
 
 
 class OpenProcess:

@@ -68,7 +68,7 @@ async def test_every_python_from_3_9_runs_the_whole_loop(tmp_path: Path, python:
     work.mkdir()
     pod.mkdir()
     (work / "job.sh").write_text("echo in the tree; exit 4")
-    agent = Agent(SubprocessConnection(pod, python))
+    agent = Agent(SubprocessConnection(pod, python, bare=True))
     said = await agent.hello()
     assert said.root == str(pod)
     assert said.free_root is not None
@@ -90,7 +90,7 @@ async def test_every_python_from_3_9_runs_the_whole_loop(tmp_path: Path, python:
 async def test_every_python_from_3_9_loads_every_module_and_keeps_a_watchdog(tmp_path: Path, python: str) -> None:
     if not usable(python):
         pytest.skip(f"{python} does not run here")
-    agent = Agent(SubprocessConnection(tmp_path, python))
+    agent = Agent(SubprocessConnection(tmp_path, python, bare=True))
     await agent.hello()
     code = f"import sys, importlib; sys.path.insert(0, {agent.path!r})\n"
     code += f"for name in {MODULES!r}: importlib.import_module('maxcai_agent.' + name)"
@@ -103,25 +103,43 @@ async def test_every_python_from_3_9_loads_every_module_and_keeps_a_watchdog(tmp
         assert await frames.next() is not None
 
 
-async def test_the_agent_is_uploaded_once_and_verified(conn: SubprocessConnection) -> None:
+async def test_the_agent_is_uploaded_once_verified_and_compiled_there(tmp_path: Path) -> None:
+    conn = SubprocessConnection(tmp_path, bare=True)
     agent = Agent(conn)
     await agent.hello()
     assert len(conn.commands) == 3  # not there, upload, answer
-    assert Path(agent.path).read_bytes() == bundle()
+    sent, there = zipfile.ZipFile(io.BytesIO(bundle())), zipfile.ZipFile(agent.path)
+    assert {name: sent.read(name) for name in sent.namelist()}.items() <= {
+        name: there.read(name) for name in there.namelist()
+    }.items()
+    assert {f"{name}c" for name in sent.namelist()} < set(there.namelist())
     conn.commands.clear()
     await Agent(conn).hello()
     assert len(conn.commands) == 1
 
 
-async def test_an_agent_that_arrives_damaged_is_not_installed(conn: SubprocessConnection) -> None:
+async def test_an_agent_that_arrives_damaged_is_not_installed(tmp_path: Path) -> None:
     class Cutting(SubprocessConnection):
         async def run(self, argv, stdin=b"", deadline_s=60.0):  # type: ignore[no-untyped-def]
             return await super().run(argv, stdin[: len(stdin) // 2] if "-c" in argv else stdin, deadline_s)
 
-    agent = Agent(Cutting(Path(conn.root)))
+    agent = Agent(Cutting(tmp_path, bare=True))
     with pytest.raises(AgentFailed, match="damaged"):
         await agent.hello()
     assert not Path(agent.path).exists()
+
+
+async def test_another_python_than_the_one_it_was_compiled_for_runs_the_agent_from_its_sources(
+    conn: SubprocessConnection,
+) -> None:
+    agent = Agent(conn)
+    with zipfile.ZipFile(agent.path) as known:
+        files = {name: known.read(name) for name in known.namelist()}
+    with zipfile.ZipFile(agent.path, "w") as other:
+        for name, data in files.items():
+            other.writestr(name, b"0000" + data[4:] if name.endswith("c") else data)
+    assert (await agent.hello()).root == conn.root
+    assert len(conn.commands) == 1
 
 
 async def test_an_image_without_python_is_named_as_such(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ async def test_large_content_travels_in_pieces_over_several_channels(
     (work / "empty").touch()
     found = look(work)
     report = await push(Agent(conn), found, tmp_path / "state")
-    assert sorted(verbs(conn)) == ["blobs"] * 4 + ["push"] * 2, "the first push found no agent on the pod"
+    assert sorted(verbs(conn)) == ["blobs"] * 4 + ["push"]
     assert (report.sent_files, report.sent_bytes) == (2, 1_000_000)
     tree = tree_of(conn, found)
     assert (tree / "weights.bin").read_bytes() == (work / "weights.bin").read_bytes()

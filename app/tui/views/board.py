@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 from textual import events, on
@@ -49,6 +50,29 @@ class BoardView(Vertical):
     def start(self) -> Rows:
         """The lane with the focus."""
         return self.query_one(f"#lane-{self.lane}", Rows)
+
+    @property
+    def subjects(self) -> dict[str, str]:
+        """The task under the cursor."""
+        card = self.start.chosen
+        return {"task": f"{card.lane}/{card.id}"} if isinstance(card, Card) else {}
+
+    @property
+    def file(self) -> str | None:
+        """Its file."""
+        card = self.start.chosen
+        return card.path if isinstance(card, Card) else None
+
+    def go_to(self, path: Path) -> bool:
+        """Put the cursor on the task in this file; False when it is not shown."""
+        for lane in LANES:
+            rows = self.query_one(f"#lane-{lane}", Rows)
+            for place, card in enumerate(rows.items):
+                if isinstance(card, Card) and Path(card.path).resolve() == path.resolve():
+                    self.choose(lane)
+                    rows.go(place)
+                    return True
+        return False
 
     def show(self, picture: Picture, _logs: Logs) -> None:
         """Draw the picture."""

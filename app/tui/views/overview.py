@@ -14,7 +14,7 @@ from app.tui.widgets.curves import loss, rate, throughput
 from app.tui.widgets.gpus import MeterPanel
 from app.tui.widgets.log_view import LogView, log_status
 from app.tui.widgets.metrics import MetricsPanel
-from app.tui.widgets.overview_panels import CommandsPanel, LanePanel, ReviewPanel, SyncPanel
+from app.tui.widgets.overview_panels import CommandsPanel, LanePanel, NextPanel, ReviewPanel, SyncPanel
 from app.tui.widgets.panel import MUTED, Panel, border_line, fitting, pack, text
 from app.tui.widgets.plot import PlotPanel
 from app.tui.widgets.pod_panel import PodPanel
@@ -43,6 +43,7 @@ class Overview(Vertical):
                     yield PlotPanel(rate, id="curve-rate", title="rate", empty="no gate has decided")
                 yield MeterPanel(id="meters")
                 yield LogView(id="log-tail")
+        yield NextPanel(id="next")
         with Horizontal(id="strip"):
             yield LanePanel("pending", "PENDING", id="strip-pending")
             yield LanePanel("in_progress", "IN PROGRESS", id="strip-doing")

@@ -66,6 +66,19 @@ class ReviewsView(Vertical):
         """What has the focus first."""
         return self.query_one("#requests", Rows)
 
+    @property
+    def subjects(self) -> dict[str, str]:
+        """The review under the cursor."""
+        card = self.start.chosen
+        return {"review": card.id} if isinstance(card, ReviewCard) else {}
+
+    @property
+    def file(self) -> str | None:
+        """The document that is shown."""
+        card = self.start.chosen
+        found = papers(card) if isinstance(card, ReviewCard) else []
+        return found[self.document] if self.document < len(found) else None
+
     def show(self, picture: Picture, _logs: Logs) -> None:
         """Draw the picture."""
         self._picture = picture

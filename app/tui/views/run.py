@@ -86,6 +86,15 @@ class RunView(Horizontal):
         chosen = self.start.chosen
         return chosen.stage if isinstance(chosen, Entry) else None
 
+    @property
+    def subjects(self) -> dict[str, str]:
+        """The run that is shown, and the step under the cursor: of a stage its first."""
+        run, chosen = self._picture.run if self._picture else None, self.start.chosen
+        if run is None:
+            return {}
+        step = chosen.step or next(iter(chosen.steps), None) if isinstance(chosen, Entry) else None
+        return {"run": run.run_id} | ({"step": step.step} if step is not None else {})
+
     def show(self, picture: Picture, _logs: Logs) -> None:
         """Draw the picture."""
         self._picture = picture
@@ -97,7 +106,7 @@ class RunView(Horizontal):
             found, lambda entry, width: [fitting(entry_line(picture, entry, width), picture.glyphs)],
             (run, second), lambda entry: entry.key, at_work(found),
         )  # fmt: skip
-        stages.border_title = fitting(text(("RUN ", "bold"), clean(run.run_id) if run else "none yet"), picture.glyphs)
+        stages.border_title = fitting(run_title(picture), picture.glyphs)
         stages.set_class(picture.run_stale, "-stale")
         self.set_class(self.page == "Plots", "-plots")
         self.query_one(TabLine).show(self.page, picture.glyphs)
@@ -241,6 +250,17 @@ class RunView(Horizontal):
 
     def on_resize(self, _event: events.Resize) -> None:
         self.post_message(Outdated())
+
+
+def run_title(picture: Picture) -> Content:
+    """`RUN 0142  2 of 5`; one that is only looked at says so."""
+    run, runs = picture.run, picture.state.runs
+    if run is None:
+        return text(("RUN ", "bold"), "none yet")
+    at = runs.index(run.run_id) + 1 if run.run_id in runs else 0
+    place = f"  {at} of {len(runs)}" if at and len(runs) > 1 else ""
+    older = "  NOT THE NEWEST" if at > 1 else ""
+    return text(("RUN ", "bold"), clean(run.run_id), (place, MUTED), (older, "bold $warning"))
 
 
 def _config(others: tuple[Path, ...], root: Path) -> rundir.Config | None:

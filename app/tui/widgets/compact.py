@@ -8,6 +8,7 @@ from app.tui import fmt
 from app.tui.lines import clean
 from app.tui.picture import Picture, step_name
 from app.tui.widgets.cost_meter import per_hour
+from app.tui.widgets.header import replay_mark
 from app.tui.widgets.panel import MUTED, fitting, pack, text
 from app.tui.widgets.signs import pod_sign, run_sign, verdict_sign
 
@@ -15,7 +16,8 @@ from app.tui.widgets.signs import pod_sign, run_sign, verdict_sign
 def compact_line(picture: Picture, width: int, height: int) -> Content:
     """One line and, with two rows or more, a hint to enlarge."""
     state, g, run = picture.state, picture.glyphs, picture.run
-    parts = [pod_sign(state.pod, g), text((per_hour(state.cost, state.pod), "bold"))]
+    parts = [replay_mark(state)] if state.replay is not None else []
+    parts += [pod_sign(state.pod, g), text((per_hour(state.cost, state.pod), "bold"))]
     step = picture.step
     if run is not None and step is not None:
         share = f" {int(100 * step.done / step.total)}%" if step.done is not None and step.total else ""

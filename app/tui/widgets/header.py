@@ -8,7 +8,7 @@ from textual import events
 from textual.content import Content
 from textual.widgets import Static
 
-from app.state import BudgetView
+from app.state import AppState, BudgetView
 from app.tui import fmt
 from app.tui.lines import clean
 from app.tui.picture import Picture
@@ -60,7 +60,8 @@ def top_line(picture: Picture, width: int) -> Content:
     state, g = picture.state, picture.glyphs
     pod = state.pod
     name = clean(pod.name if pod else state.provider)
-    left = [text((clean(state.project), "bold"), (f" {g.into} ", MUTED), (name, "bold $primary")), pod_sign(pod, g)]
+    left = [replay_mark(state)] if state.replay is not None else []
+    left += [text((clean(state.project), "bold"), (f" {g.into} ", MUTED), (name, "bold $primary")), pod_sign(pod, g)]
     if picture.pod_stale:
         left.append(text((f"stale {fmt.age(picture.pod_age)}", "bold $warning")))
     left.append(text((per_hour(state.cost, pod), "bold")))
@@ -79,6 +80,11 @@ def top_line(picture: Picture, width: int) -> Content:
     ends = pack([part for part in right if part.cell_length], max(0, width - pack(left, width).cell_length - 2))
     start = pack([*left, *more], max(1, width - ends.cell_length - 2))
     return spread(start, ends, width)
+
+
+def replay_mark(state: AppState) -> Content:
+    """`REPLAY 60×`: nothing on the screen is happening now."""
+    return text((f" REPLAY {state.replay} ", "bold reverse $warning"))
 
 
 def budget_part(picture: Picture, budget: BudgetView) -> Content:
@@ -116,7 +122,7 @@ def tab_line(picture: Picture, tabs: list[Content], width: int) -> Content:
     """Views by number key, the act under way, warnings, the clock."""
     g, state = picture.glyphs, picture.state
     right = []
-    if state.readonly:
+    if state.readonly and state.replay is None:
         right.append(text(("read-only", "bold $warning")))
     for activity in list(state.activities.values())[-1:]:
         done = f" {fmt.percent(activity.done / activity.total)}" if activity.done is not None and activity.total else ""

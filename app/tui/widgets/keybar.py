@@ -22,6 +22,10 @@ WANTED = (
     "view.quit",
     "push",
     "pull",
+    "replay.pause",
+    "replay.slower",
+    "replay.faster",
+    "replay.next",
     "view.palette",
     "view.find",
     "view.follow",
@@ -45,6 +49,7 @@ SHORT = {
     "run.resume": "Resume",
     "run.report": "Report",
     "view.find_next": "Next",
+    "replay.next": "Step",
 }
 
 

@@ -99,6 +99,11 @@ class LogCanvas(ScrollView):
         self._kept.clear()
         self.refresh()
 
+    def notify_style_update(self) -> None:
+        """Another theme: what was drawn has the colours of the one before."""
+        self._kept.clear()
+        super().notify_style_update()
+
     # where things are
 
     @property

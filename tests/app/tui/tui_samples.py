@@ -156,6 +156,7 @@ class FakeController:
     def __init__(self, state: AppState, confirm: Mapping[str, Confirm] | None = None) -> None:
         self.state = state
         self.done: list[tuple[str, dict[str, Any]]] = []
+        self.asked: list[tuple[str, dict[str, Any]]] = []
         self.outcome: Callable[[FakeController, str], int] = lambda _controller, _id: 0
         self.workspace: Any = None
         self._confirm = dict(confirm or {})
@@ -183,7 +184,8 @@ class FakeController:
     def reason(self, action_id: str) -> str | None:
         return registry.refusal(action_id, self.state)
 
-    def confirm(self, action_id: str) -> Confirm | None:
+    async def confirm(self, action_id: str, args: Mapping[str, Any] | None = None) -> Confirm | None:
+        self.asked.append((action_id, dict(args or {})))
         return self._confirm.get(action_id)
 
     async def stream(self, action_id: str, args: Mapping[str, Any] | None = None) -> AsyncIterator[AppEvent]:

@@ -1,0 +1,129 @@
+"""The panel in a real terminal: boot, keys, resize, suspend, hang-up, no colour, and a terminal left as it was."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+
+import pytest
+from terminal import Terminal, terminal
+
+from remote.pods import processes
+
+pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux: apt-get install tmux")
+
+PANEL = "$PYTHON -m app; echo left=$?"
+Opener = Callable[..., AbstractContextManager[Terminal]]
+
+
+@pytest.fixture
+def opened(workspace_dir: Path) -> Iterator[Opener]:
+    """A terminal in the workspace. Sockets have short names, whatever the test's folder is called."""
+    with tempfile.TemporaryDirectory(prefix="panel") as short:
+        yield partial(terminal, Path(short) / "tmux", workspace_dir)
+
+
+def boot(screen: Terminal) -> None:
+    screen.type(PANEL)
+    screen.sees("1 Overview", "6 Reviews")
+
+
+def test_the_panel_starts_and_leaves_the_terminal_as_it_was(opened: Opener) -> None:
+    with opened() as screen:
+        screen.type("stty -a > before")
+        boot(screen)
+        assert screen.alternate
+        screen.keys("q")
+        assert "left=0" in screen.closes()
+        screen.type("stty -a > after; cmp before after && echo the same")
+        screen.sees("the same")
+
+
+def test_number_keys_open_the_views(opened: Opener) -> None:
+    with opened() as screen:
+        boot(screen)
+        for key, word in (("5", "PENDING"), ("6", "REVIEWS"), ("4", "HOST"), ("3", "Logs"), ("2", "Run"), ("1", "POD")):
+            screen.keys(key)
+            screen.sees(word)
+
+
+def test_the_panel_follows_the_size_of_its_window(opened: Opener) -> None:
+    with opened() as screen:
+        boot(screen)
+        screen.resize(60, 12)
+        screen.until(lambda text: "6 Reviews" not in text and text.strip())
+        screen.resize(80, 24)
+        screen.sees("1 Overview")
+        screen.resize(160, 45)
+        screen.sees("1 Overview", "6 Reviews")
+
+
+def test_the_panel_can_be_suspended_and_comes_back(opened: Opener) -> None:
+    with opened() as screen:
+        boot(screen)
+        screen.keys("C-z")
+        screen.until(lambda text: not screen.alternate)
+        screen.type("echo still here")
+        screen.sees("still here")
+        screen.type("fg")
+        screen.until(lambda text: screen.alternate and "6 Reviews" in text)
+        screen.keys("q")
+        screen.closes()
+
+
+def test_a_terminal_that_vanishes_takes_the_panel_with_it(opened: Opener, workspace_dir: Path) -> None:
+    with opened() as screen:
+        boot(screen)
+        (shell,) = screen.tmux("list-panes", "-F", "#{pane_pid}").split()
+        children = Path(f"/proc/{shell}/task/{shell}/children")
+        if not children.exists():
+            pytest.skip("needs /proc to find the panel's process")
+        (panel,) = map(int, children.read_text().split())
+        running = processes.identify(panel)
+        assert running is not None
+        screen.tmux("respawn-pane", "-k", "sleep 60")
+        ends = time.monotonic() + 30
+        while running.alive() and time.monotonic() < ends:
+            time.sleep(0.1)
+        assert not running.alive()
+
+
+def test_without_colour_nothing_is_coloured(opened: Opener) -> None:
+    with opened(NO_COLOR="1") as screen:
+        boot(screen)
+        found = re.findall(r"\[[0-9;]*?[34]8;2;(\d+);(\d+);(\d+)", screen.coloured)
+        shades = {tuple(map(int, shade)) for shade in found}
+        assert all(max(shade) - min(shade) <= 8 for shade in shades)
+        assert not re.search(r"\[(?:3[1-6]|4[1-6]|9[1-6])m", screen.coloured)
+
+
+def test_a_tiny_terminal_gets_one_line(opened: Opener) -> None:
+    with opened(size=(40, 8)) as screen:
+        screen.type(PANEL)
+        text = screen.until(lambda text: screen.alternate and text.strip())
+        assert "6 Reviews" not in text
+        screen.keys("q")
+        assert "left=0" in screen.closes()
+
+
+def test_a_file_is_edited_in_the_editor_of_the_user(opened: Opener, workspace_dir: Path) -> None:
+    lane = workspace_dir / "task_board" / "pending"
+    lane.mkdir(parents=True)
+    (lane / "20260101_P1_look.md").write_text("# Look\n\n**Priority:** P1\n")
+    editor = workspace_dir / "editor"
+    editor.write_text('#!/bin/sh\necho edited >> "$1"\necho "in the editor"\nsleep 0.3\n')
+    os.chmod(editor, 0o755)
+    with opened(EDITOR=str(editor)) as screen:
+        boot(screen)
+        screen.keys("5")
+        screen.sees("Look")
+        screen.keys("e")
+        screen.until(lambda text: (lane / "20260101_P1_look.md").read_text().endswith("edited\n") and screen.alternate)
+        screen.sees("PENDING")
