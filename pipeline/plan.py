@@ -213,6 +213,7 @@ def engine_fingerprint(
         "device": device,
         "gpu": gpu if device == "cuda" else None,
         "threads": threads if device == "cpu" else None,
+        "engine": recipe.hardware.engine,
         "versions": {name: version for name, version in versions.items() if name != "python"},
         "weights": weights_fingerprint(recipe.model.id),
     }

@@ -246,6 +246,7 @@ class Hardware(_Section):
         None  # CPU threads a worker; None = measured once a run and recorded
     )
     gpus: Annotated[int, Field(ge=1, le=1024)] = 1
+    engine: Literal["transformers", "vllm"] = "transformers"  # what generates and scores; vllm only where installed
 
 
 class Budget(_Section):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import artifacts, attempts, environment, ledger, plan, retries, reuse, rundir
+from pipeline import artifacts, attempts, environment, ledger, plan, retries, reuse, rundir, threads
 from pipeline.errors import DataQualityError, DiskFullError, PipelineError
 from pipeline.eta import Eta
 from pipeline.events import EventWriter, iso
@@ -198,7 +198,7 @@ class Runner:
         if self.hardware["threads"] is None and self.hardware["device"] == "cpu" and self.options.prepare:
             speeds = measure_threads(self.launcher, self.options.prepare, int(self.hardware["cores"]))
             self.hardware["gflops_by_threads"] = speeds
-            self.hardware["threads"] = int(max(speeds, key=lambda n: speeds[n])) if speeds else 1
+            self.hardware["threads"] = threads.choose(speeds)
             self.launcher.threads = self.hardware["threads"]
         self.engine = plan.engine_fingerprint(
             self.recipe, self.hardware["device"], self.hardware["threads"], self.versions, self.hardware["gpu"]
