@@ -24,7 +24,7 @@ help: ## this list
 	@touch $@
 
 .venv/.dev: .venv/.torch pyproject.toml constraints.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[pipeline,quant,runpod,dev]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[pipeline,quant,runpod,serve,dev]"
 	@touch $@
 
 .venv/.model: .venv/.demo
