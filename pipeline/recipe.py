@@ -290,3 +290,8 @@ class Recipe(_Section):
         """sha256 over everything that may change a result."""
         body = self.model_dump(mode="json", exclude=set(RUNTIME_FIELDS))
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def earlier_stages(chain: tuple[int, ...], stage: int) -> tuple[int, ...]:
+    """The stages that come before `stage` in a recipe's chain; none for the baseline."""
+    return chain[: chain.index(stage)] if stage in chain else ()

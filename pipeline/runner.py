@@ -22,8 +22,8 @@ from pipeline.models.resolve import converted
 from pipeline.options import Options as Options
 from pipeline.processes import Launcher, measure_threads
 from pipeline.protocol import EXIT_FAILED, EXIT_GATE, EXIT_OK, RunPaths, RunState, read_events
-from pipeline.recipe import Recipe
-from pipeline.steps.base import Step, earlier_stages
+from pipeline.recipe import Recipe, earlier_stages
+from pipeline.steps.base import Step
 from pipeline.supervise import Aborted, Control, Limits, Outcome, Watch
 from pipeline.worker import Job, main
 
