@@ -60,7 +60,9 @@ def _auto_stop(supervisor: Supervisor) -> str:
         rules += [f"after {guard.idle_minutes:g} idle minutes"] if guard.idle_minutes else []
         if guard.after_exit == "stop":
             rules.append(f"{guard.pull_grace_minutes:g} minutes after a run's end")
-    return "auto-stop  " + ("; ".join(rules) or "NONE: it runs until somebody stops it")
+    if not rules and not supervisor.fleet.rented:
+        return "auto-stop  none: it runs until somebody stops it, on this machine"
+    return "auto-stop  " + ("; ".join(rules) or "NONE: it runs and costs until somebody stops it")
 
 
 async def _account(supervisor: Supervisor, pod: Pod) -> list[str]:
@@ -112,7 +114,7 @@ async def before_stop(context: Context, args: Args) -> Confirm | None:
 
 
 def _safely(risk: Risk) -> str:
-    return "checkpoint, pull, then stop" if risk.alive else "pull, then stop"
+    return "checkpoint, pull, stop" if risk.alive else "pull, then stop"
 
 
 def _first_up(text: str) -> str:

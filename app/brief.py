@@ -93,7 +93,7 @@ def waits(found: Brief) -> Iterator[str]:
     for name, people in reviews.waiting if reviews is not None else ():
         yield f"review {name} waits for {', '.join(people) or 'its reviewers to be named'}"
     if tasks is not None and tasks.problems:
-        yield f"{tasks.problems} task files have problems: `maxcai task doctor`"
+        yield f"{tasks.problems} task file{'s' * (tasks.problems > 1)} with problems: `maxcai task doctor`"
     if run is not None:
         yield from _run_waits(run)
     for pod in found.pods or ():

@@ -34,9 +34,11 @@ class Keeper:
         self._told: dict[tuple[str, str], str] = {}
 
     def services(self) -> tuple[tuple[str, Step], ...]:
-        """(name, step) of each; none for pods that cost nothing."""
+        """(name, step) of each; none for pods that cost nothing. Read-only, only money is read."""
         if not self._supervisor.fleet.rented:
             return ()
+        if self._supervisor.state().readonly:
+            return (("money", self.money),)
         return (
             ("money", self.money), ("guard", self.guard), ("watchdog", self.watchdog), ("results", self.results),
             ("bill", self.bill),

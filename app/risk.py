@@ -31,7 +31,7 @@ async def look(supervisor: Supervisor, pod: Pod) -> Risk:
     """Ask the pod. One that cannot be asked is at risk itself."""
     from remote import jobs
     from remote.activity import SETUP
-    from remote.sync.pull import unpulled
+    from remote.sync.pull import missing
 
     if pod.status in _BOOTING:
         return Risk((), (), ())
@@ -46,11 +46,11 @@ async def look(supervisor: Supervisor, pod: Pod) -> Risk:
                 clauses.append(alive[-1])
             if job.run_id.startswith(SETUP):  # its log is nobody's result
                 continue
-            missing = await unpulled(agent, job.run_id, supervisor.workspace.run_dir(job.run_id))
-            files += [f"{job.run_id}/{path}" for path in missing]
-            if missing:
-                count = f"{len(missing)} file{'s' * (len(missing) > 1)}"
-                clauses.append(f"{count} of run {job.run_id} not home: {_some(missing)}")
+            away = await missing(agent, job.run_id, supervisor.workspace.run_dir(job.run_id))
+            files += [f"{job.run_id}/{file.path}" for file in away]
+            if away:
+                count = f"{len(away)} file{'s' * (len(away) > 1)} ({sum(file.size for file in away):,} bytes)"
+                clauses.append(f"{count} of run {job.run_id} not home: {_some([file.path for file in away])}")
         return Risk(tuple(alive), tuple(files), tuple(clauses))
     except (RemoteError, AppError) as error:
         return Risk((), None, (f"it cannot be told what is at risk ({error})",))

@@ -39,10 +39,14 @@ def side_by_side(roots: Sequence[Path], draws: int = 10_000) -> dict[str, Any]:
     if len(set(names)) < len(names):  # copies of one run, told apart by their folders
         runs = [{**run, "run_id": str(root)} for run, root in zip(runs, roots, strict=True)]
     records = [read_run(root) or {} for root in roots]
+    numbers = sorted(set().union(*({stage["stage"] for stage in run["stages"]} for run in runs)))
+    measured = {(place, n): _measured(root, n) for place, root in enumerate(roots) for n in numbers}
+    for place, run in enumerate(runs):  # rates and tests are of the very same answers
+        run["stages"] = [{**stage, "rates": _rates(measured[place, stage["stage"]])} for stage in run["stages"]]
     found = {
         "runs": runs,
         "recipe": list(_differences([record.get("recipe") or {} for record in records])),
-        "tests": list(_tests(roots, runs, draws)),
+        "tests": [test for n in numbers for test in _tests(n, [run["run_id"] for run in runs], measured, draws)],
     }
     return {**found, "text": text(found)}
 
@@ -89,18 +93,23 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         yield name, json.dumps(value, ensure_ascii=False)
 
 
-def _tests(roots: Sequence[Path], runs: Sequence[Mapping[str, Any]], draws: int) -> Iterator[dict[str, Any]]:
-    numbers = sorted(set().union(*({stage["stage"] for stage in run["stages"]} for run in runs)))
-    for number in numbers:
-        measured = [_measured(root, number) for root in roots]
-        for (i, earlier), (j, later) in itertools.combinations(enumerate(measured), 2):
-            head = {"stage": number, "a": runs[j]["run_id"], "b": runs[i]["run_id"]}
-            shared = [name for name in CONDITIONS if name in earlier and name in later]
-            if not shared:
-                yield {**head, "condition": None, "scoring": None, "why_not": _absent(earlier, later, head)}
-            for name in shared:
-                if later[name].fingerprint.model != earlier[name].fingerprint.model:
-                    yield from _pair(head, later[name], earlier[name], draws)
+def _tests(
+    number: int, names: Sequence[str], measured: Mapping[tuple[int, int], Mapping[str, ConditionResult]], draws: int
+) -> Iterator[dict[str, Any]]:
+    """Every pair of runs on one stage's set."""
+    for i, j in itertools.combinations(range(len(names)), 2):
+        earlier, later = measured[i, number], measured[j, number]
+        head = {"stage": number, "a": names[j], "b": names[i]}
+        shared = [name for name in CONDITIONS if name in earlier and name in later]
+        if not shared:
+            yield {**head, "condition": None, "scoring": None, "why_not": _absent(earlier, later, head)}
+        for name in shared:
+            if later[name].fingerprint.model != earlier[name].fingerprint.model:
+                yield from _pair(head, later[name], earlier[name], draws)
+
+
+def _rates(found: Mapping[str, ConditionResult]) -> dict[str, dict[str, Any]]:
+    return {name: found[name].rate().as_dict() for name in CONDITIONS if name in found}
 
 
 def _measured(root: Path, number: int) -> dict[str, ConditionResult]:

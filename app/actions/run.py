@@ -173,23 +173,28 @@ def _can_start(state: AppState) -> Reason | None:
 
 
 def _can_resume(state: AppState) -> Reason | None:
+    if state.run is None and state.pods_at is not None and not state.runs:
+        return Reason("there is no run to go on with", "r starts one")
     if state.run is not None and state.run.state in ("running", "finished"):
         return Reason(f"run {state.run.run_id} is {state.run.state}")
     return None
 
 
 def _is_over(state: AppState) -> Reason | None:
+    """Reason when the run is known not to be over; an unknown one is tried."""
     if state.run is None:
-        return Reason("there is no run", "r starts one")
+        return None if state.pods_at is None else Reason("there is no run", "r starts one")
     if state.run.state in ALIVE:
         return Reason(f"run {state.run.run_id} is {state.run.state}", "I ends it after a checkpoint")
     return None
 
 
 def _gate_waits(state: AppState) -> Reason | None:
-    gates = state.run.gates if state.run else ()
+    if state.run is None:
+        return _is_over(state)
+    gates = state.run.gates
     if not gates:
-        return Reason("no gate has decided yet")
+        return Reason(f"no gate of run {state.run.run_id} has decided yet")
     if gates[-1].verdict in ("PASS", "NO_HEADROOM"):
         return Reason(f"the gate of stage {gates[-1].stage} says {gates[-1].verdict}: nothing is to be passed over")
     return _is_over(state)

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 AT_HOME = (Scope.RUN, Scope.BOARD, Scope.REVIEWS)
 """Scopes whose keys are heard in the view of their name only."""
 
+TWICE_S = 2.0
+"""Seconds in which a second ctrl+c quits."""
+
 HANG_UP_GRACE_S = 3.0
 """Seconds the panel may take to end in order once its terminal is gone."""
 
@@ -201,6 +204,20 @@ VIEW_ACTS: Mapping[str, Callable[[PanelApp], None]] = {
     **PLACE_ACTS,
 }
 """What the panel does itself. A view act that is not here has no key in this panel."""
+
+
+def interrupted(app: PanelApp, before: float) -> float:
+    """What ctrl+c does: copy a selection, else quit when it was pressed `before`, just now. Returns when that was."""
+    selected = app.screen.get_selected_text()
+    if selected:
+        app.copy_to_clipboard(selected)
+        app.say("copied")
+        return before
+    now = app.clock()
+    if 0 <= now - before <= TWICE_S:
+        app.exit(OK)
+    app.say("ctrl+c again quits; the pod and its run go on", "warning")
+    return now
 
 
 async def leave(app: PanelApp) -> None:

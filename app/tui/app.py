@@ -24,7 +24,6 @@ from app.errors import OK
 from app.tui import acts, performing
 from app.tui.bridge import RATE_HZ, Bridge
 from app.tui.keys import textual_keys
-from app.tui.lines import clean
 from app.tui.notify import Notifier, method
 from app.tui.on_screen import OnScreen
 from app.tui.palette import ActionProvider
@@ -47,9 +46,6 @@ if TYPE_CHECKING:
 
 HIGH = 42
 """Rows from which the overview shows everything."""
-
-TWICE_S = 2.0
-"""Seconds in which a second ctrl+c quits."""
 
 
 class PanelApp(OnScreen):
@@ -77,7 +73,7 @@ class PanelApp(OnScreen):
         hold_s: float | None = None,
     ) -> None:
         super().__init__()
-        self.controller = controller
+        self.controller, self.ascii_only = controller, ascii_only
         self.demo = demo
         self.clock = clock = clock or time.time
         self.bridge = Bridge(controller, clock, ASCII if ascii_only else UNICODE)
@@ -133,11 +129,6 @@ class PanelApp(OnScreen):
     def action_of(self, action_id: str) -> Action:
         """The action of this id, with the person's own keys."""
         return next(action for action in self.controller.actions() if action.id == action_id)
-
-    def subjects(self) -> Mapping[str, str]:
-        """What is under the cursor: "task", "review", "run", "step"."""
-        found: Mapping[str, str] = getattr(self.current, "subjects", {})
-        return found
 
     def offered(self) -> list[Action]:
         """Actions this panel can do: all but view acts it does not have."""
@@ -217,23 +208,9 @@ class PanelApp(OnScreen):
             self.say(f"the demo {'is over' if code == OK else 'ended early'}; the panel stays open, q leaves")
         return code
 
-    def say(self, text: str, severity: str = "information") -> None:
-        """A toast; the text is data, never markup."""
-        level = severity if severity in ("warning", "error") else "information"
-        self.notify(clean(text), severity=level, markup=False, timeout=5)  # type: ignore[arg-type]
-
     def action_interrupt(self) -> None:
         """ctrl+c copies a selection; without one, twice within two seconds quits."""
-        selected = self.screen.get_selected_text()
-        if selected:
-            self.copy_to_clipboard(selected)
-            self.say("copied")
-            return
-        now = self.clock()
-        if 0 <= now - self._interrupted <= TWICE_S:
-            self.exit(OK)
-        self._interrupted = now
-        self.say("ctrl+c again quits; the pod and its run go on", "warning")
+        self._interrupted = acts.interrupted(self, self._interrupted)
 
     async def action_quit(self) -> None:
         """Leave, saying first what keeps costing."""

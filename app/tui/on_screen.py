@@ -1,16 +1,28 @@
-"""Which view is on the screen, and what it holds."""
+"""Which view is on the screen, what it holds, and a word to the person before it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from textual.app import App
+from textual.filter import LineFilter
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher
 
+from app.tui.lines import clean
+from app.tui.plain import AsciiOnly
 from app.tui.widgets.log_view import LogView
 
 
 class OnScreen(App[int]):
     """The part of the panel that finds its own views."""
+
+    ascii_only = False
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Those of the library, and the one that leaves nothing but ASCII where that is all there may be."""
+        found = super().get_line_filters()
+        return [*found, AsciiOnly()] if self.ascii_only else found
 
     @property
     def views(self) -> ContentSwitcher:
@@ -36,3 +48,13 @@ class OnScreen(App[int]):
     def log_view(self) -> LogView:
         """The log of the view on screen. Only while `has_log`."""
         return self.current.query_one(LogView)
+
+    def subjects(self) -> Mapping[str, str]:
+        """What is under the cursor: "task", "review", "run", "step"."""
+        found: Mapping[str, str] = getattr(self.current, "subjects", {})
+        return found
+
+    def say(self, text: str, severity: str = "information") -> None:
+        """A toast; the text is data, never markup."""
+        level = severity if severity in ("warning", "error") else "information"
+        self.notify(clean(text), severity=level, markup=False, timeout=5)  # type: ignore[arg-type]

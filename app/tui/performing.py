@@ -38,6 +38,7 @@ async def perform(app: PanelApp, action_id: str, args: Mapping[str, Any] | None 
         return await _carried_out(app, action, given)
     finally:
         app.under_way.discard(action_id)
+        app.bridge.desk.again()
 
 
 async def _filled(app: PanelApp, action: Action, given: dict[str, Any]) -> dict[str, Any] | None:

@@ -161,12 +161,17 @@ def _due(ledger: Ledger, file: RemoteFile) -> Due:
     return Due(file.path, file.size, "changed" if (ledger.dest / file.path).exists() else "new")
 
 
-async def unpulled(agent: Agent, run_id: str, dest: Path) -> list[str]:
+async def missing(agent: Agent, run_id: str, dest: Path) -> list[RemoteFile]:
     """Files of a run on the pod that are not at home in their present state, refused names included."""
     manifest = await agent.manifest(run_id)
     files = [file for file in manifest.files if wanted(file.path)]
     ledger = Ledger(dest)
-    return await asyncio.to_thread(lambda: [file.path for file in files if not _is_home(ledger, file)])
+    return await asyncio.to_thread(lambda: [file for file in files if not _is_home(ledger, file)])
+
+
+async def unpulled(agent: Agent, run_id: str, dest: Path) -> list[str]:
+    """The paths of `missing`."""
+    return [file.path for file in await missing(agent, run_id, dest)]
 
 
 def _is_home(ledger: Ledger, file: RemoteFile) -> bool:

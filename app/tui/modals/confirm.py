@@ -55,6 +55,7 @@ class Question(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Content(self.heading)
+            dialog.border_subtitle = "enter agrees · esc goes back" if self.safe else "esc goes back"
             with VerticalScroll(classes="dialog-scroll", can_focus=False):
                 yield Static(Content("\n".join(self.lines)), markup=False, classes="dialog-text")
             if self.typed:

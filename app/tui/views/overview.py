@@ -31,6 +31,7 @@ class Overview(Vertical):
                 yield PodPanel(id="pod")
                 yield CostMeter(id="cost")
                 yield SyncPanel(id="sync")
+                yield NextPanel(id="next")
                 yield MetricsPanel(id="metrics")
             with Vertical(id="right"):
                 yield RunPanel(id="run")
@@ -43,7 +44,7 @@ class Overview(Vertical):
                     yield PlotPanel(rate, id="curve-rate", title="rate", empty="no gate has decided")
                 yield MeterPanel(id="meters")
                 yield LogView(id="log-tail")
-        yield NextPanel(id="next")
+        yield NextPanel(id="next-below")
         with Horizontal(id="strip"):
             yield LanePanel("pending", "PENDING", id="strip-pending")
             yield LanePanel("in_progress", "IN PROGRESS", id="strip-doing")

@@ -253,14 +253,13 @@ class RunView(Horizontal):
 
 
 def run_title(picture: Picture) -> Content:
-    """`RUN 0142  2 of 5`; one that is only looked at says so."""
+    """`RUN 1/5 0142`; one that is only looked at is `OLD 2/5`."""
     run, runs = picture.run, picture.state.runs
     if run is None:
         return text(("RUN ", "bold"), "none yet")
     at = runs.index(run.run_id) + 1 if run.run_id in runs else 0
-    place = f"  {at} of {len(runs)}" if at and len(runs) > 1 else ""
-    older = "  NOT THE NEWEST" if at > 1 else ""
-    return text(("RUN ", "bold"), clean(run.run_id), (place, MUTED), (older, "bold $warning"))
+    word = ("OLD ", "bold $warning") if at > 1 else ("RUN ", "bold")
+    return text(word, (f"{at}/{len(runs)} " if at and len(runs) > 1 else "", MUTED), clean(run.run_id))
 
 
 def _config(others: tuple[Path, ...], root: Path) -> rundir.Config | None:

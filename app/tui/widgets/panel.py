@@ -12,25 +12,19 @@ from textual.content import Content
 from textual.geometry import Region
 from textual.widgets import Static
 
-from app.tui.lines import width
 from app.tui.picture import Picture
+from app.tui.plain import plain
 from app.tui.theme import Glyphs
 
 MUTED = "$foreground-muted"
 Part = str | tuple[str, str] | Content
 
 
-_PLAINER = str.maketrans(
-    {"…": "~", "–": "-", "—": "-", "×": "x", "·": "-", "’": "'", "“": '"', "”": '"', "≥": ">", "≈": "~"}
-)
-
-
 def fitting(content: Content, glyphs: Glyphs) -> Content:
     """`content` itself, or with ASCII glyphs the same with every other character replaced, one for one."""
     if not glyphs.ascii or content.plain.isascii():
         return content
-    plain = content.plain.translate(_PLAINER)
-    return Content("".join(char if char.isascii() else "?" * width(char) for char in plain), spans=list(content.spans))
+    return Content(plain(content.plain), spans=list(content.spans))
 
 
 def text(*parts: Part) -> Content:

@@ -129,6 +129,11 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
                 self.action_open()
             self.go(place)
 
+    def notify_style_update(self) -> None:
+        """Another theme: what was drawn is of the old one."""
+        super().notify_style_update()
+        self._strips.clear()
+
     def on_resize(self, _event: events.Resize) -> None:
         self._strips.clear()
         self.virtual_size = Size(self.room, len(self.items) * self.each)

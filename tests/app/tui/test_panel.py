@@ -319,15 +319,29 @@ async def test_without_colour_and_beyond_ascii_every_state_is_still_told(
     monkeypatch.setenv("NO_COLOR", "1")
     async with panel(samples.finished_state("FAIL"), (160, 45), ascii_only=True) as shown:
         text = await shown.sees("* RUNNING", "x FAIL", "finished", "ok evaluate")
-        drawn = text.replace("–", "-")
-        assert drawn.isascii(), sorted({char for char in drawn if not char.isascii()})
+        assert text.isascii(), sorted({char for char in text if not char.isascii()})
+        for key, words in (("a", "WHAT NEEDS SOMEBODY"), ("question_mark", "HELP")):
+            await shown.pilot.press(key)
+            text = await shown.sees(words)
+            assert text.isascii(), sorted({char for char in text if not char.isascii()})
+            await shown.pilot.press("escape")
+            await shown.until(lambda: len(shown.app.screen_stack) == 1)
 
 
-async def test_the_light_theme_is_ours_and_works(panel: Opener) -> None:
-    async with panel(samples.training_state()) as shown:
+async def test_another_theme_repaints_what_was_drawn_before(panel: Opener, tmp_path: Path) -> None:
+    log = tmp_path / "sft.log"
+    log.write_bytes(b"".join(b"line %d\n" % n for n in range(100)))
+    async with panel(samples.training_state(log)) as shown:
+        await shown.sees("228/375", "line 99")
         shown.app.theme = LIGHT.name
-        await shown.sees("228/375")
         assert not shown.app.current_theme.dark
+        view = shown.app.log_view
+
+        def grounds() -> set[object]:
+            strips = [view.render_line(y) for y in range(view.size.height)]
+            return {segment.style.bgcolor for strip in strips for segment in strip if segment.style}
+
+        await shown.until(lambda: grounds() == {view.rich_style.bgcolor})
 
 
 async def test_the_demo_begins_by_itself_and_its_end_leaves_the_panel_open(panel: Opener) -> None:

@@ -16,12 +16,18 @@ import run_samples
 import tui_samples as samples
 from textual.widgets import Input
 
+import reviews
+import task_board
+from app.brief import Brief
 from app.state import AppState, BudgetView, CostView, WatchView
+from app.tui.desk import Desk, Sending
 from app.tui.modals.help import Reader
 from app.tui.switch import VIEWS
 from app.tui.views.run import PAGES, RunView
 from app.tui.widgets.rows import Rows
 from remote.gpu import GpuProcess, GpuSample, GpuTrouble
+from remote.journal import Intent, Phase
+from remote.sync.push import GitState, Plan
 from remote.telemetry import HostSample, Telemetry
 
 if TYPE_CHECKING:
@@ -82,6 +88,16 @@ def measured(cards: int = 1) -> Telemetry:
     return found
 
 
+def on_the_desk(desk: Desk, root: Path) -> None:
+    """Git, a plan, the command log and what waits, as they would be read."""
+    desk.sending = Sending(Plan("t", ("a",), ("b", "c"), ("d",), 9, False), "main", GitState("4e1a2c00" * 5, True))
+    done = Intent("1", "pod.start", Phase.ACKED, samples.NOW - 300, {"pod": "local-1"})
+    desk.commands = (done, Intent("2", "run.launch", Phase.FAILED, samples.NOW - 200, {"run_id": run_samples.RUN_ID}))
+    found = Brief("bootstrap", samples.NOW)
+    found.tasks, found.reviews = task_board.summary(root / "task_board"), reviews.summary(root / "reviews")
+    desk.brief = found
+
+
 async def looked_at(shown: Shown, view: str) -> str:
     """Go to a view and wait until everything in it has been read."""
     bridge = shown.app.bridge
@@ -104,6 +120,7 @@ async def test_six_views_look_as_they_did(panel: Opener, size: tuple[int, int], 
     different = []
     async with panel(finished(tmp_path), size, workspace=workspace) as shown:
         shown.app.bridge.meters.telemetry = measured()
+        on_the_desk(shown.app.bridge.desk, tmp_path)
         for spec in VIEWS:
             text = await looked_at(shown, spec.name)
             assert all(len(line) <= size[0] for line in text.split("\n"))
