@@ -62,7 +62,10 @@ class Loopback(Server):
         return response
 
     async def on_startup(self, _app: web.Application) -> None:
-        """Say where it is; textual-serve would draw a logo."""
+        """Nothing: textual-serve would draw a logo here, before anything listens."""
+
+    def told(self, *_words: object) -> None:
+        """Say where it is, once it listens."""
         print(f"read-only panel at {self.public_url} (this machine only; ctrl+c ends it)", flush=True)
 
     def serve(self, debug: bool = False) -> None:
@@ -77,7 +80,7 @@ class Loopback(Server):
             port=self.port,
             handle_signals=False,
             loop=loop,
-            print=None,
+            print=self.told,
             access_log=None,
             shutdown_timeout=2.0,  # an open tab would hold it for a minute
         )
