@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo smoke screenshots test test-slow lint types contracts format lock clean
+.PHONY: help demo smoke screenshots bench test test-slow lint types contracts format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -24,7 +24,7 @@ help: ## this list
 	@touch $@
 
 .venv/.dev: .venv/.torch pyproject.toml constraints.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[pipeline,quant,runpod,dev]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[pipeline,quant,runpod,serve,dev]"
 	@touch $@
 
 .venv/.model: .venv/.demo
@@ -45,6 +45,10 @@ test: .venv/.dev lint types contracts ## everything that must be green
 
 test-slow: .venv/.dev ## the minutes-long tests as well
 	$(BIN)/python -m pytest $(ARGS)
+
+bench: .venv/.dev .venv/.model ## measure generation and training beside what others offer, and write docs/performance.md (long)
+	for name in generation training; do test ! -f benchmarks/$$name.py || $(BIN)/python -m benchmarks.$$name || exit 1; done
+	$(BIN)/python -m benchmarks.table
 
 lint: .venv/.dev ## ruff
 	$(BIN)/ruff check .

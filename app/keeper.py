@@ -34,9 +34,11 @@ class Keeper:
         self._told: dict[tuple[str, str], str] = {}
 
     def services(self) -> tuple[tuple[str, Step], ...]:
-        """(name, step) of each; none for pods that cost nothing."""
+        """(name, step) of each; none for pods that cost nothing. Read-only, only money is read."""
         if not self._supervisor.fleet.rented:
             return ()
+        if self._supervisor.state().readonly:
+            return (("money", self.money),)
         return (
             ("money", self.money), ("guard", self.guard), ("watchdog", self.watchdog), ("results", self.results),
             ("bill", self.bill),
@@ -120,7 +122,8 @@ class Keeper:
             elif one.act is Act.STOP:
                 supervisor.say("warn", f"pod {one.pod.name} is being stopped: {one.why}")
         outcomes = await enforce(
-            decisions, fleet.provider, fleet.state_dir, fleet.clock, checkpoint=self._checkpoint, pull=self._pull
+            decisions, fleet.provider, fleet.state_dir, fleet.clock, checkpoint=self._checkpoint, pull=self._pull,
+            warn=self._warn,
         )  # fmt: skip
         for outcome in outcomes:
             said = "".join(f"; {remark}" for remark in outcome.remarks)
@@ -167,6 +170,11 @@ class Keeper:
         from remote.activity import bring_home
 
         return await bring_home(await self._supervisor.link.agent(pod.id), self._supervisor.workspace.runs_dir)
+
+    async def _warn(self, pod: Pod, text: str) -> int | None:
+        from remote.activity import tell_shells
+
+        return await tell_shells(await self._supervisor.link.agent(pod.id), text)
 
     # --- the pod -----------------------------------------------------------------------------------------------------
 

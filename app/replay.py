@@ -70,8 +70,8 @@ CONTROLS: tuple[tuple[str, str, str, str, Callable[[Player], None]], ...] = (
 )
 """(id, key, title, help, what it does) of the replay's own acts; `maxcai keys` lists them."""
 
-HIDDEN = frozenset({"view.journal", "view.save"})
-"""View acts that a replay has not: they would show this machine's own journal, and write."""
+HIDDEN = frozenset({"view.journal", "view.save", "view.edit", "view.browse", "view.undo", "view.advance"})
+"""View acts that a replay has not: they show this machine's own journal, open programs, write, or change tasks."""
 
 
 class Player:
@@ -216,7 +216,10 @@ class Player:
         refused = action.enabled(self.state)
         return None if refused is None else str(refused)
 
-    def confirm(self, _action_id: str) -> Confirm | None:
+    def emit(self, event: AppEvent) -> None:
+        """What the panel itself has to tell goes nowhere: it is not part of the recording."""
+
+    async def confirm(self, _action_id: str, _args: Args | None = None) -> Confirm | None:
         """Nothing here can be at risk."""
         return None
 

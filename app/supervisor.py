@@ -395,7 +395,7 @@ class Supervisor:
 
     async def _bring_home(self, entry: RunEntry) -> None:
         run = self.state().run
-        if run is None or run.run_id != entry.run_id or run.state in ALIVE:
+        if run is None or run.run_id != entry.run_id or run.state in ALIVE or self.state().readonly:
             return
         await self.pull(entry)
         if self.settings.stop_after_run:

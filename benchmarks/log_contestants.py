@@ -31,6 +31,8 @@ from app.tui.widgets.log_view import LogView
 
 CHUNK = 64 * 1024
 POLL_S = 0.1
+TURN_S = 0.05
+"""Seconds a contestant may feed lines before the event loop turns again."""
 
 
 class Contestant(Protocol):
@@ -71,28 +73,36 @@ class Ours:
 
 
 class _Fed:
-    """Reads what is new at each tick and hands whole lines to `feed`."""
+    """Reads what is new at each tick and hands whole lines to `feed`, for `TURN_S` at most: the loop must turn."""
+
+    batch = 20_000
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file = path.open("rb")
         self._rest = b""
         self._count = 0
+        self._waiting: list[bytes] = []
 
     def feed(self, lines: list[str]) -> None:
         raise NotImplementedError
 
     def tick(self) -> None:
-        *whole, self._rest = (self._rest + self._file.read(4 << 20)).split(b"\n")
-        if whole:
-            self._count += len(whole)
-            self.feed([line.decode("utf-8", "replace") for line in whole])
+        if not self._waiting:
+            *self._waiting, self._rest = (self._rest + self._file.read(4 << 20)).split(b"\n")
+        begun, at = time.perf_counter(), 0
+        while at < len(self._waiting) and time.perf_counter() - begun < TURN_S:
+            some = self._waiting[at : at + self.batch]
+            self.feed([line.decode("utf-8", "replace") for line in some])
+            at += len(some)
+        self._count += at
+        del self._waiting[:at]
 
     def lines(self) -> int:
         return self._count
 
     def indexed(self) -> bool:
-        return self._file.tell() >= _size(self.path)
+        return self._file.tell() >= _size(self.path) and not self._waiting
 
     def close(self) -> None:
         self._file.close()
@@ -117,6 +127,8 @@ class TextualRichLog(_Fed):
         super().__init__(path)
         self.log = RichLog()
         self.widget: Widget = self.log
+
+    batch = 50
 
     def feed(self, lines: list[str]) -> None:
         for line in lines:

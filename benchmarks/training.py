@@ -2,9 +2,10 @@
 
 Gemma 3 270M base, LoRA on all linear layers, eight rows (or pairs) an update, the same rows for all. Each contestant is
 a process of its own, forked once the libraries are imported, that loads the model and then trains one update whenever
-it is asked; they are asked in turn, so that whatever else the machine does falls on all of them. Medians of wall and of processor time, memory at its peak
-while training (the kernel's own mark, set back once the model is loaded), loss before the first update. `full` is TRL
-with all logits (`nll`), `default` as it comes; `fp32` has the model in fp32 on both sides.
+it is asked; they are asked in turn, so that whatever else the machine does falls on all of them. Medians of wall and of
+processor time, memory at its peak while training (the kernel's own mark, set back once the model is loaded), loss
+before the first update. `full` is TRL with all logits (`nll`), `default` as it comes; `fp32` has the model in fp32 on
+both sides.
 """
 
 from __future__ import annotations
@@ -254,7 +255,7 @@ def main() -> None:
 
 
 def _prepare() -> None:
-    """What every contestant needs and none is measured by: the imports, and the tokenizer (262 k words take seconds)."""
+    """What every contestant needs and none is measured by: the imports, and the tokenizer's 262 k words."""
     os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
     from trl import DPOTrainer, SFTTrainer  # noqa: F401
 

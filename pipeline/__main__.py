@@ -203,7 +203,7 @@ def fetch_command(args: argparse.Namespace) -> int:
             say(f"model {model.id}: sha256 {resolve(model).digest}")
     except ModelError as error:
         raise PipelineError(str(error)) from None
-    say(f"licence: {found.licence}; sha256 {found.digest}")
+    say(f"licence: {found.licence or 'not known here: see where it comes from'}; sha256 {found.digest}")
     print(found.path)
     return EXIT_OK
 

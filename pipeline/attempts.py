@@ -12,8 +12,7 @@ from typing import Any
 
 from pipeline.artifacts import sha256_json, write_atomic
 from pipeline.gating import GateResult
-from pipeline.recipe import Recipe
-from pipeline.steps.base import earlier_stages
+from pipeline.recipe import Recipe, earlier_stages
 
 NAME = "attempts.json"
 _MATTERS = ("model", "precision", "data", "train", "seed")

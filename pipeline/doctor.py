@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import environment
+from pipeline import environment, threads
 
 TORCH_LIMIT_S = 180.0
 MIN_FREE_BYTES = 5 << 30
@@ -84,9 +84,9 @@ def _torch(versions: Mapping[str, str], cards: list[str]) -> list[Check]:
         remedy = "" if ok else f"install a torch build for this driver (this one: CUDA {facts['cuda_build']})"
         checks.append(Check("gpu", ok, ", ".join(cards), remedy))
     speeds = facts["matmul_gflops_by_threads"]
-    best = max(speeds, key=lambda n: speeds[n])
+    best = threads.choose(speeds)
     text = ", ".join(f"{value:.0f} GFLOP/s at {n} thread{'s' * (n != '1')}" for n, value in speeds.items())
-    slower = best == "1" and len(speeds) > 1
+    slower = best == 1 and len(speeds) > 1
     remedy = "the machine is shared: --set hardware.threads=1" if slower else ""
     return [*checks, Check("matmul", not slower, text, remedy)]
 

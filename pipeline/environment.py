@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from pipeline import threads
 from pipeline.recipe import Recipe
 
 NUMERIC_PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "vllm", "unsloth", "numpy")
@@ -56,7 +57,7 @@ def freeze_sha256() -> str:
 
 def cores() -> int:
     """CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return threads.usable_cores()
 
 
 def gpus() -> list[str]:
@@ -68,7 +69,7 @@ def gpus() -> list[str]:
 
 
 def hardware(recipe: Recipe, env: Mapping[str, str]) -> dict[str, Any]:
-    """Device, cores, memory (bytes), GPUs and price (USD/hour, None when nobody said). `threads` is the recipe's."""
+    """Device, cores, load, memory (bytes), GPUs, price (USD/hour, None when nobody said). `threads` is the recipe's."""
     cards = gpus()
     wanted = recipe.hardware.device
     device = ("cuda" if cards else "cpu") if wanted == "auto" else wanted
@@ -78,6 +79,7 @@ def hardware(recipe: Recipe, env: Mapping[str, str]) -> dict[str, Any]:
         "gpus": cards,
         "cpu": cpu_name(),
         "cores": cores(),
+        "load": threads.load(),
         "memory_bytes": memory_bytes(),
         "threads": recipe.hardware.threads,
         "price_per_hour": price_per_hour(env),

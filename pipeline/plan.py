@@ -8,23 +8,29 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts import sha256_json
 from pipeline.codehash import file_digest, module_digest
 from pipeline.environment import source_root
 from pipeline.errors import UsageError
-from pipeline.recipe import Recipe
-from pipeline.steps.base import Step, earlier_stages
+from pipeline.recipe import Recipe, earlier_stages
+
+if TYPE_CHECKING:
+    from pipeline.steps.base import Step
 
 STAGE_STEPS = (
     "generate", "answer", "revise", "critique", "filter", "sft", "pairs", "dpo", "evaluate", "gate", "merge",
 )  # fmt: skip
 """Every stage from 1 on, in order. Stage 0 only evaluates the base model; the last stage is merged as well."""
+
+OPTIONAL_STEPS: Mapping[str, str] = MappingProxyType({"safety": "critique", "judge": "gate"})
+"""Further steps of a stage, each with the step that it comes before: a guard, where the recipe names one, and a judge,
+where the stage wants a second opinion."""
 
 OPTIONAL_INPUTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"filter": ("safety",), "gate": ("reference", "alt_base")}
@@ -58,12 +64,13 @@ def build(recipe: Recipe, attempts: Mapping[int, int] = MappingProxyType({})) ->
     second on the base is measured on the fresh block first.
 
     Further models take part where the recipe names them: a guard judges between revise and critique, a reference and
-    an alternative base are measured wherever the base is.
+    an alternative base are measured wherever the base is. Where a stage wants a second opinion, a judge gives it before
+    the gate.
 
     Raises UsageError for a stage that is not declared, a family that no stage has, more held-out items or attempts
     than are frozen, or a further model that is plainly not here.
     """
-    from pipeline.evals.items import ItemsError, frozen_set
+    from pipeline.evals.items import ItemsError, frozen_set, opinion_families
     from pipeline.stages import registry
 
     _require_further(recipe)
@@ -71,7 +78,7 @@ def build(recipe: Recipe, attempts: Mapping[int, int] = MappingProxyType({})) ->
     steps = [PlannedStep(0, kind) for kind in ("evaluate", *beside)]
     for stage in recipe.stages:
         try:
-            registry.stage(stage)
+            declared = registry.stage(stage)
         except LookupError as error:
             raise UsageError(f"recipe {recipe.name!r}, field stages: {error.args[0]}. Correct the list.") from None
         number = attempts.get(stage, 1)
@@ -84,9 +91,8 @@ def build(recipe: Recipe, attempts: Mapping[int, int] = MappingProxyType({})) ->
         kinds: tuple[str, ...] = (
             STAGE_STEPS if stage != recipe.stages[-1] or recipe.train.merge_last else STAGE_STEPS[:-1]
         )
-        if recipe.data.safety:
-            place = kinds.index("revise") + 1
-            kinds = (*kinds[:place], "safety", *kinds[place:])
+        wanted = {"safety": recipe.data.safety, "judge": opinion_families(declared, recipe.data.families)}
+        kinds = with_optional(kinds, [kind for kind, by in wanted.items() if by])
         steps += [PlannedStep(stage, kind) for kind in (*fresh, *kinds)]
     return tuple(steps)
 
@@ -101,12 +107,20 @@ def inputs_of(
     """The steps whose outputs a step reads; in a later attempt at a gate, the base on its fresh block as well; and
     those of `OPTIONAL_INPUTS` that `plan` has."""
     named = step.inputs(planned.stage, earlier_stages(chain, planned.stage))
-    if attempts.get(planned.stage, 1) > 1 and planned.kind in ("evaluate", "gate"):
+    if attempts.get(planned.stage, 1) > 1 and planned.kind in ("evaluate", "judge", "gate"):
         named = (*named, f"stage-{planned.stage}/baseline")
     for kind in OPTIONAL_INPUTS.get(planned.kind, ()):
         stages = {p.stage for p in plan if p.kind == kind} & {0, planned.stage}
         named = (*named, f"stage-{max(stages)}/{kind}") if stages else named
     return named
+
+
+def with_optional(kinds: Sequence[str], wanted: Iterable[str]) -> tuple[str, ...]:
+    """A stage's steps with some of `OPTIONAL_STEPS` in their places."""
+    found = list(kinds)
+    for kind in wanted:
+        found.insert(found.index(OPTIONAL_STEPS[kind]), kind)
+    return tuple(found)
 
 
 def _require_further(recipe: Recipe) -> None:
@@ -199,6 +213,7 @@ def engine_fingerprint(
         "device": device,
         "gpu": gpu if device == "cuda" else None,
         "threads": threads if device == "cpu" else None,
+        "engine": recipe.hardware.engine,
         "versions": {name: version for name, version in versions.items() if name != "python"},
         "weights": weights_fingerprint(recipe.model.id),
     }

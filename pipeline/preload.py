@@ -10,6 +10,7 @@ import gc
 import json
 import os
 import random
+import statistics
 import threading
 import time
 from pathlib import Path
@@ -23,8 +24,11 @@ from tqdm import tqdm
 from trl import DPOTrainer, SFTTrainer  # noqa: F401  (lazy modules: the import happens here, not in each child)
 
 from pipeline.models.load import load_tokens
+from pipeline.threads import candidates
 
 transformers.logging.set_verbosity_error()
+
+_TURNS = 5
 
 
 def _load_tokenizer() -> None:
@@ -51,21 +55,23 @@ def prepare(threads: int | None, seed: int) -> None:
 
 
 def measure_threads(cores: int, seconds: float = 0.2) -> dict[str, float]:
-    """GFLOP/s of a 512-cube fp32 matmul at 1 and at `cores` threads, keyed by the thread count.
+    """GFLOP/s of fp32 products of the size that decoding makes, at 1, 2, 4 … `cores` threads, keyed by the count.
 
-    With another load on the machine, many spinning threads are slower than one; the runner takes the better.
+    Small products meet at a barrier each, which is where threads on busy cores lose; the counts take turns, and the
+    median of the turns is kept, so that a moment's load does not decide.
     """
-    a = torch.randn(512, 512)
-    speeds = {}
-    for threads in sorted({1, cores}):
-        torch.set_num_threads(threads)
-        a @ a
-        count, start = 0, time.perf_counter()
-        while time.perf_counter() - start < seconds:
-            a @ a
-            count += 1
-        speeds[str(threads)] = count * 2 * 512**3 / (time.perf_counter() - start) / 1e9
-    return speeds
+    a, b = torch.randn(32, 640), torch.randn(640, 2048)
+    turns: dict[int, list[float]] = {threads: [] for threads in candidates(cores)}
+    for _ in range(_TURNS):
+        for threads, speeds in turns.items():
+            torch.set_num_threads(threads)
+            a @ b
+            count, start = 0, time.perf_counter()
+            while time.perf_counter() - start < seconds / _TURNS:
+                a @ b
+                count += 1
+            speeds.append(count * 2 * 32 * 640 * 2048 / (time.perf_counter() - start) / 1e9)
+    return {str(threads): statistics.median(speeds) for threads, speeds in turns.items()}
 
 
 def facts(cores: int) -> dict[str, object]:

@@ -94,14 +94,16 @@ def _case(instruction: str, response: str, principle: str) -> str:
     )
 
 
-def judgement_prefix(principle: str, examples: Sequence[tuple[Example, bool]], good: str, bad: str) -> str:
-    """The shared part of a critique by label: the principle, the meaning of the letters (`good` says yes) and labelled
+def by_principle(principle: str) -> str:
+    """The critics' question: whether a response does its task as one principle says."""
+    return f"Principle: {principle}\nDoes the response do what the instruction asks, as the principle says?"
+
+
+def judgement_prefix(question: str, examples: Sequence[tuple[Example, bool]], good: str, bad: str) -> str:
+    """The shared part of a judgement by label: the question, the meaning of the letters (`good` says yes) and labelled
     examples. Options stand in alphabetical order."""
     options = ", ".join(f"{letter} = {meaning}" for letter, meaning in sorted([(good, "yes"), (bad, "no")]))
-    head = (
-        f"Principle: {principle}\nDoes the response do what the instruction asks, as the principle says? {options}\n\n"
-    )
-    return head + "".join(
+    return f"{question} {options}\n\n" + "".join(
         f"{judgement_tail(e.instruction, e.response)} {good if ok else bad}\n\n" for e, ok in examples
     )
 

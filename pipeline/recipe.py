@@ -246,6 +246,7 @@ class Hardware(_Section):
         None  # CPU threads a worker; None = measured once a run and recorded
     )
     gpus: Annotated[int, Field(ge=1, le=1024)] = 1
+    engine: Literal["transformers", "vllm"] = "transformers"  # what generates and scores; vllm only where installed
 
 
 class Budget(_Section):
@@ -289,3 +290,8 @@ class Recipe(_Section):
         """sha256 over everything that may change a result."""
         body = self.model_dump(mode="json", exclude=set(RUNTIME_FIELDS))
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def earlier_stages(chain: tuple[int, ...], stage: int) -> tuple[int, ...]:
+    """The stages that come before `stage` in a recipe's chain; none for the baseline."""
+    return chain[: chain.index(stage)] if stage in chain else ()

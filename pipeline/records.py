@@ -121,8 +121,8 @@ class Revision(_Generated):
     round: int = Field(default=1, ge=1)
 
 
-class Judgement(Record):
-    """What the critics measured on one answer. Labels are scored, never generated.
+class _Asked(Record):
+    """What a model's label says of one answer. Labels are scored, never generated.
 
     `orders` names each asking as "<few-shot order>:<letter of good>", e.g. "0:A", "0:B", "1:A"; `logp_a` and `logp_b`
     (nats) stand beside it. `margin` is the mean over askings of log p(good) - log p(bad).
@@ -136,10 +136,6 @@ class Judgement(Record):
     logp_a: tuple[float, ...]
     logp_b: tuple[float, ...]
     margin: float | None
-    mean_logprob: float | None  # of the answer itself, nats a token
-    agreement: float | None = Field(ge=0, le=1)  # share of the instruction's other samples with the same answer
-    score: float | None = None  # the critics combined, as used by the filter
-    accepted: bool | None = None  # by the threshold chosen on the calibration block
 
     @model_validator(mode="after")
     def _margin_follows_from_the_askings(self) -> Self:
@@ -150,6 +146,36 @@ class Judgement(Record):
             raise ValueError("margin must be None exactly when nothing was asked")
         if self.margin is not None and expected is not None and abs(self.margin - expected) > 1e-6:
             raise ValueError(f"margin {self.margin} is not the mean over the askings, {expected:.6f}")
+        return self
+
+
+class Judgement(_Asked):
+    """What the critics measured on one answer."""
+
+    mean_logprob: float | None  # of the answer itself, nats a token
+    agreement: float | None = Field(ge=0, le=1)  # share of the instruction's other samples with the same answer
+    score: float | None = None  # the critics combined, as used by the filter
+    accepted: bool | None = None  # by the threshold chosen on the calibration block
+
+
+class Opinion(_Asked):
+    """What the judge says of one answer that the checker scored leniently, its parent; it decides nothing.
+
+    `condition` is the evaluation's, or "fixture": a labelled answer of the scorers' audit, whose label stands for the
+    checker and whose parent is its item. Nothing was asked of an answer that cannot be shown to the judge.
+    """
+
+    item: Text
+    template: Text
+    condition: Text
+    checker: bool
+    checker_reason: str
+    right: bool | None  # by the sign of the margin; None where it has none
+
+    @model_validator(mode="after")
+    def _the_opinion_follows_from_the_margin(self) -> Self:
+        if self.right is not side(self.margin):
+            raise ValueError(f"the opinion {self.right} does not follow from the margin {self.margin}")
         return self
 
 
@@ -234,6 +260,11 @@ def ab_margin(orders: Iterable[str], logp_a: Iterable[float], logp_b: Iterable[f
     """Mean over askings of log p(good) - log p(bad), both label orders weighing alike; None without askings."""
     gaps = [a - b if order.endswith("A") else b - a for order, a, b in zip(orders, logp_a, logp_b, strict=True)]
     return sum(gaps) / len(gaps) if gaps else None
+
+
+def side(margin: float | None) -> bool | None:
+    """What a margin says: right above 0, wrong below; nothing at 0 or without askings."""
+    return margin > 0 if margin else None
 
 
 def write_records(path: Path, records: Iterable[Record]) -> int:

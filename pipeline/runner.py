@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import artifacts, attempts, environment, ledger, plan, retries, reuse, rundir
+from pipeline import artifacts, attempts, environment, ledger, plan, retries, reuse, rundir, threads
 from pipeline.errors import DataQualityError, DiskFullError, PipelineError
 from pipeline.eta import Eta
 from pipeline.events import EventWriter, iso
@@ -22,8 +22,8 @@ from pipeline.models.resolve import converted
 from pipeline.options import Options as Options
 from pipeline.processes import Launcher, measure_threads
 from pipeline.protocol import EXIT_FAILED, EXIT_GATE, EXIT_OK, RunPaths, RunState, read_events
-from pipeline.recipe import Recipe
-from pipeline.steps.base import Step, earlier_stages
+from pipeline.recipe import Recipe, earlier_stages
+from pipeline.steps.base import Step
 from pipeline.supervise import Aborted, Control, Limits, Outcome, Watch
 from pipeline.worker import Job, main
 
@@ -198,7 +198,7 @@ class Runner:
         if self.hardware["threads"] is None and self.hardware["device"] == "cpu" and self.options.prepare:
             speeds = measure_threads(self.launcher, self.options.prepare, int(self.hardware["cores"]))
             self.hardware["gflops_by_threads"] = speeds
-            self.hardware["threads"] = int(max(speeds, key=lambda n: speeds[n])) if speeds else 1
+            self.hardware["threads"] = threads.choose(speeds)
             self.launcher.threads = self.hardware["threads"]
         self.engine = plan.engine_fingerprint(
             self.recipe, self.hardware["device"], self.hardware["threads"], self.versions, self.hardware["gpu"]

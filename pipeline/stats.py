@@ -114,6 +114,19 @@ def cohens_h(p1: float, p2: float) -> float:
     return 2 * math.asin(math.sqrt(first)) - 2 * math.asin(math.sqrt(second))
 
 
+def cohen_kappa(both: int, only_a: int, only_b: int, neither: int) -> float | None:
+    """Agreement of two raters on yes or no beyond chance (Cohen 1960), from the counts of items to which both, one, or
+    neither says yes. None where chance alone makes them agree: no items, or one and the same word for all."""
+    yes, a, b, no = (
+        _count(n, name) for n, name in ((both, "both"), (only_a, "only_a"), (only_b, "only_b"), (neither, "neither"))
+    )
+    n = yes + a + b + no
+    if not n:
+        return None
+    expected = ((yes + a) * (yes + b) + (no + a) * (no + b)) / n**2
+    return ((yes + no) / n - expected) / (1 - expected) if expected < 1 else None
+
+
 def benjamini_hochberg(p_values: Sequence[float], fdr: float) -> list[bool]:
     """Which hypotheses the step-up procedure rejects at false discovery rate `fdr` (Benjamini & Hochberg 1995).
 

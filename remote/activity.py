@@ -45,8 +45,7 @@ async def observe(pod: Pod, agent: Agent, state_dir: Path, runs_dir: Path, now: 
 
     A pod was last active when its GPUs were last seen busy, when the bytes its runs wrote last differed from before or
     when a living run's log last grew. `last_active` is None when that cannot be known. A set-up that lives is a run
-    alive; one that is over is nobody's run. Interactive SSH sessions are not seen from here: the pod's watchdog counts
-    them.
+    alive; one that is over is nobody's run. Shells that are open over SSH are counted by the agent.
     """
     from remote import jobs
 
@@ -56,7 +55,13 @@ async def observe(pod: Pod, agent: Agent, state_dir: Path, runs_dir: Path, now: 
     alive = sum(run.state.alive for run in runs)
     over = sum(not run.state.alive for run in _results(runs))
     active = _remember(state_dir / "activity.json", pod, runs, now)
-    return Activity(pod.session, active, alive, over, await _missing(agent, runs, runs_dir))
+    return Activity(pod.session, active, alive, over, await _missing(agent, runs, runs_dir), await tell_shells(agent))
+
+
+async def tell_shells(agent: Agent, say: str = "") -> int | None:
+    """How many shells are open on the pod over SSH, None where that cannot be told; `say` is shown on each of them."""
+    found = (await agent.call("shells", {"say": say} if say else {})).get("shells")
+    return len(found) if isinstance(found, list) else None
 
 
 async def missing(agent: Agent, runs_dir: Path) -> Unpulled:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from remote.errors import GuardError, RemoteError
-from remote.guard import Act, Decision, Permit, Unpulled, loses_data, may_stop
+from remote.guard import Act, Decision, Permit, Unpulled, logged_in, loses_data, may_stop
 from remote.journal import Journal, Phase
 from remote.pods import lifecycle
 from remote.pods.creating import CREATE
@@ -24,8 +24,14 @@ Checkpoint = Callable[[Pod], Awaitable[None]]
 Pull = Callable[[Pod], Awaitable[Unpulled]]
 """Brings home what it can and tells what is still missing."""
 
-CHECKPOINT_S, PULL_S = 300.0, 1800.0
+Warn = Callable[[Pod, str], Awaitable[int | None]]
+"""Tells whoever is logged in on the pod what is about to happen; how many shells that were."""
+
+CHECKPOINT_S, PULL_S, WARN_S = 300.0, 1800.0, 30.0
 """Seconds after which a stop waits no longer."""
+
+NOTICE_S = 60.0
+"""Seconds between the word to open shells and what ends them."""
 
 _LAUNCH = "run.launch"
 
@@ -54,6 +60,8 @@ async def enforce(
     *,
     checkpoint: Checkpoint | None = None,
     pull: Pull | None = None,
+    warn: Warn | None = None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     checkpoint_s: float = CHECKPOINT_S,
     pull_s: float = PULL_S,
 ) -> tuple[Outcome, ...]:
@@ -61,10 +69,11 @@ async def enforce(
 
     Each pod is read again first, and once more right before its stop: one that is over, unknown or in another session
     than the decision was about is left alone. A pod that keeps nothing is not stopped while files of its runs are only
-    there, and its runs are not ended unless what they have written so far could be brought home.
+    there, and its runs are not ended unless what they have written so far could be brought home. Whoever is logged in
+    is told by `warn`, and has `NOTICE_S` seconds.
     """
     one_by_one = [decision for decision in decisions if decision.act is Act.STOP]
-    enforcer = _Enforcer(provider, state_dir, clock, checkpoint, pull, checkpoint_s, pull_s)
+    enforcer = _Enforcer(provider, state_dir, clock, checkpoint, pull, warn, sleep, checkpoint_s, pull_s)
     return tuple([await enforcer.carry_out(decision) for decision in one_by_one])
 
 
@@ -75,6 +84,8 @@ class _Enforcer:
     clock: Callable[[], float]
     checkpoint: Checkpoint | None
     pull: Pull | None
+    warn: Warn | None
+    sleep: Callable[[float], Awaitable[None]]
     checkpoint_s: float
     pull_s: float
 
@@ -85,6 +96,7 @@ class _Enforcer:
             if why := _changed(pod, decision):
                 return Outcome(decision, False, (why,))
             await self._dare(pod, decision, remarks)
+            await self._tell(pod, decision, remarks)
             await self._ask(pod, decision, remarks)
             missing = await self._bring(pod, decision, remarks)
             pod = await self.provider.get(pod.id)  # both may have taken half an hour
@@ -106,6 +118,21 @@ class _Enforcer:
         """
         if decision.checkpoint and loses_data(pod) and await self._bring(pod, decision, remarks) is None:
             may_stop(pod, None)
+
+    async def _tell(self, pod: Pod, decision: Decision, remarks: list[str]) -> None:
+        """A word on every open shell, and the time to save what is being typed."""
+        if self.warn is None:
+            return
+        why = f"maxcai: this pod is stopped in {NOTICE_S:.0f} seconds: {decision.why}"
+        try:
+            async with asyncio.timeout(WARN_S):
+                shells = await self.warn(pod, why)
+        except (TimeoutError, RemoteError, OSError) as error:
+            remarks.append(f"whoever is logged in could not be told: {error or 'no answer'}")
+            return
+        if shells:
+            await self.sleep(NOTICE_S)
+            remarks.append(f"{logged_in(shells)}; told {NOTICE_S:.0f} s before")
 
     async def _ask(self, pod: Pod, decision: Decision, remarks: list[str]) -> None:
         if not decision.checkpoint or self.checkpoint is None:

@@ -119,7 +119,7 @@ class Activity:
     """What is known of the work on one pod session. None is unknown.
 
     `last_active` is when it last did anything (unix seconds). `runs_alive` and `runs_over` count its runs. `unpulled`
-    names the files that are not at home.
+    names the files that are not at home. `shells` counts the terminals where somebody is logged in.
     """
 
     session: PodSession
@@ -127,6 +127,7 @@ class Activity:
     runs_alive: int | None = None
     runs_over: int | None = None
     unpulled: Unpulled = None
+    shells: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +248,15 @@ def _idle(pod: Pod, rules: Rules, work: Activity | None, now: float) -> list[Dec
     minutes = (now - work.last_active) / 60
     if minutes < rules.idle_minutes:
         return []
-    return [Decision(pod, Act.STOP, Rule.IDLE, f"it has done nothing for {minutes:.0f} minutes")]
+    why = f"it has done nothing for {minutes:.0f} minutes"
+    if work.shells:
+        return [Decision(pod, Act.WARN, Rule.IDLE, f"{why}, but {logged_in(work.shells)}")]
+    return [Decision(pod, Act.STOP, Rule.IDLE, why)]
+
+
+def logged_in(shells: int) -> str:
+    """Open shells as a clause."""
+    return "somebody is logged in on it" if shells == 1 else f"{shells} shells are open on it"
 
 
 def _runway(pod: Pod, money: Money) -> Sequence[Decision]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from remote import account
-from remote.activity import agent_of, bring_home, end_runs, observe
+from remote.activity import agent_of, bring_home, end_runs, observe, tell_shells
 from remote.enforce import Outcome, enforce, ours
 from remote.errors import RemoteError
 from remote.guard import Activity, Decision, Money, Rules, Unpulled, decide
@@ -67,8 +67,12 @@ async def once(
         async with agent_of(pod, provider, state_dir) as agent:
             return await bring_home(agent, home)
 
+    async def warn(pod: Pod, text: str) -> int | None:
+        async with agent_of(pod, provider, state_dir) as agent:
+            return await tell_shells(agent, text)
+
     outcomes = () if dry else await enforce(
-        decisions, provider, state_dir, clock, checkpoint=checkpoint, pull=pull
+        decisions, provider, state_dir, clock, checkpoint=checkpoint, pull=pull, warn=warn
     )  # fmt: skip
     return Round(decisions, outcomes, tuple(remarks))
 

@@ -93,18 +93,20 @@ async def _stop(context: Context, args: Args) -> AsyncIterator[AppEvent]:
 
 async def _ssh(context: Context, args: Args) -> AsyncIterator[AppEvent]:
     import asyncio
+    import shlex
 
     from remote.shell import shell
 
     supervisor = context.supervisor
     pod = await supervisor.pod(args["pod"])
     connection = await supervisor.link.connection(pod.id)
-    with shell(connection, context.workspace.state_dir) as found:
-        child = await asyncio.create_subprocess_exec(*found.argv, cwd=found.cwd, env=found.env)
-        code = await child.wait()
+    found = shell(connection, context.workspace.state_dir)
+    if args["print"]:
+        yield Output(shlex.join(found.argv), {"argv": list(found.argv)})
+        return
+    child = await asyncio.create_subprocess_exec(*found.argv, cwd=found.cwd, env=found.env)
+    code = await child.wait()
     supervisor.say("info", f"the shell on pod {pod.name} is closed" + (f" (exit code {code})" if code else ""))
-    return
-    yield  # makes this an async generator
 
 
 async def _make_safe(context: Context, pod: Pod) -> None:
@@ -249,7 +251,8 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "pod.ssh", ("pod", "ssh"), "Shell on the pod", "a shell over ssh, host key checked; the panel waits meanwhile",
-        "S", Scope.GLOBAL, _ssh, enabled=can_stop, terminal=True, params=(POD,),
+        "S", Scope.GLOBAL, _ssh, enabled=can_stop, terminal=True,
+        params=(POD, Param("print", "show the command instead of running it")),
     ),
     Action(
         "pod.terminate", ("pod", "terminate"), "Remove a pod for good", "refused while its results are not home", "X",

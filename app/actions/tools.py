@@ -8,6 +8,7 @@ import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator
+from importlib.util import find_spec
 
 from app.actions.base import Action, Args, Context, Param, Scope, in_the_panel
 from app.errors import USAGE, AppError, UsageError
@@ -109,6 +110,35 @@ async def _completion(_context: Context, args: Args) -> AsyncIterator[AppEvent]:
     yield Output(script(args["shell"], parser()).rstrip("\n"))
 
 
+async def _serve(context: Context, args: Args) -> AsyncIterator[AppEvent]:
+    """Serve until this is cancelled; the address is told when it listens."""
+    if find_spec("textual_serve") is None:
+        raise AppError("the panel in a browser needs the package textual-serve", "pip install 'maximalcai[serve]'")
+    words = [*(("--port", str(args["port"])) if args["port"] is not None else ()), "-C", str(context.workspace.root)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "app.tui.serve", *words, stdout=PIPE, stderr=PIPE, stdin=DEVNULL
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        while line := await process.stdout.readline():
+            context.supervisor.say("info", line.decode("utf-8", "replace").strip())
+        _out, err = await process.communicate()
+        if process.returncode:
+            raise _failed(process.returncode, err, "app.tui.serve")
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+    return
+    yield  # makes this an async generator
+
+
+def _failed(code: int, err: bytes, module: str) -> AppError:
+    """The error that a process of ours ended with, in its own last words."""
+    said = err.decode("utf-8", "replace").strip().splitlines()[-1:] or [f"it ended with code {code}"]
+    return (UsageError if code == USAGE else AppError)(said[0].removeprefix(f"python -m {module}: error: "))
+
+
 async def _beside(module: str, words: list[str]) -> str:
     """Run a module that draws as a process of its own: this one may hold a panel, or no screen library at all.
 
@@ -122,11 +152,9 @@ async def _beside(module: str, words: list[str]) -> str:
     except asyncio.CancelledError:
         process.kill()
         raise
-    said = (err if process.returncode else out).decode("utf-8", "replace").strip().splitlines()[-1:] or [""]
     if process.returncode:
-        kind = UsageError if process.returncode == USAGE else AppError
-        raise kind(said[0].removeprefix(f"python -m {module}: error: "))
-    return said[0]
+        raise _failed(process.returncode, err, module)
+    return (out.decode("utf-8", "replace").strip().splitlines()[-1:] or [""])[0]
 
 
 ACTIONS: tuple[Action, ...] = (
@@ -163,6 +191,11 @@ ACTIONS: tuple[Action, ...] = (
                   kind="option", metavar="N", type=speed),
             Param("plain", "lines instead of the panel"),
         ),
+    ),
+    Action(
+        "serve", ("serve",), "In a browser", "the read-only panel in this machine's browser, until ctrl+c", "",
+        Scope.GLOBAL, _serve, writes=False,
+        params=(Param("port", "where to listen on loopback (default: 8377)", kind="option", metavar="N", type=int),),
     ),
     Action(
         "screenshot", ("screenshot",), "Screenshot", "a picture of the panel, for a paper or a page", "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -68,6 +69,10 @@ class TokenLogprobs:
 class Engine(Protocol):
     """A loaded model. Batches are planned before the start, as a pure function of the requests, and are the unit of
     commitment: the same requests give the same bytes, whether or not a run was killed on the way."""
+
+    def without_adapter(self) -> AbstractContextManager[None]:
+        """Within this the bare base answers; only for an engine that has an adapter."""
+        ...
 
     def plan(self, requests: Sequence[Request]) -> list[list[int]]:
         """Indices of the requests, batch by batch."""

@@ -51,7 +51,7 @@ class Ends:
         finish = self._plain(request, ids)
         if request.over is not None:
             until = len(ids) - (finish in ("eos", "stop"))
-            found = _first_over(request.over, self.tokens, ids, asked, until)
+            found = first_over(request.over, self.tokens, ids, asked, until)
             if found is not None:
                 return found, "stop"
         if finish is None and len(ids) >= request.max_new_tokens:
@@ -66,8 +66,8 @@ class Ends:
         return None
 
 
-def _first_over(over: Callable[[str], bool], tokens: Tokens, ids: list[int], asked: int, until: int) -> int | None:
-    """The first length in (asked, until] at which a text is over; None where it is not at its end."""
+def first_over(over: Callable[[str], bool], tokens: Tokens, ids: list[int], asked: int, until: int) -> int | None:
+    """The first length in (asked, until] at which a text is over; None where it is not over at its end."""
     if until <= asked or not over(tokens.decode(ids[:until])):
         return None
     return next((k for k in range(asked + 1, until) if over(tokens.decode(ids[:k]))), until)

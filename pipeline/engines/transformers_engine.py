@@ -5,7 +5,8 @@ Rows are packed without padding and leave their slots as they end (`continuous`)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -33,6 +34,12 @@ class TransformersEngine:
         self.vocabulary = int(model.get_input_embeddings().weight.shape[0])
         use_packed_attention(model)
         widen_products(model)
+
+    @contextlib.contextmanager
+    def without_adapter(self) -> Iterator[None]:
+        """Within this the bare base answers."""
+        with self.model.disable_adapter():
+            yield
 
     def plan(self, requests: Sequence[Request]) -> list[list[int]]:
         """Prompts of one beginning stay together; groups with the longest rows come first."""

@@ -124,26 +124,27 @@ def frozen_set(recipe: Recipe, stage_number: int = 1, block: int = 0) -> list[It
     families = chosen_families(stage(stage_number), recipe.data.families)
     counts = dict(zip((f.name for f in families), split(recipe.evaluation.items, len(families)), strict=True))
     items = load(frozen_path(stage_number, block))
-    chosen: set[str] = set()
+    chosen: set[int] = set()
     for name, wanted in counts.items():
-        ranked = _by_wording([item for item in items if item.family == name])
+        ranked = _by_wording(items, [k for k, item in enumerate(items) if item.family == name])
         if len(ranked) < wanted:
             raise ItemsError(
                 f"evaluation.items asks for {wanted} held-out items of family {name}, the frozen block {block} holds "
                 f"{len(ranked)}; lower evaluation.items or choose more families"
             )
-        chosen |= {item.id for item in ranked[:wanted]}
-    return [item for item in items if item.id in chosen]
+        chosen.update(ranked[:wanted])
+    return [item for k, item in enumerate(items) if k in chosen]
 
 
-def _by_wording(items: Sequence[Item]) -> list[Item]:
-    """Items so ordered that every wording has come once before any comes twice; otherwise as they were."""
+def _by_wording(items: Sequence[Item], positions: Sequence[int]) -> list[int]:
+    """Positions so ordered that every wording has come once before any comes twice; otherwise as they were."""
     seen: Counter[str] = Counter()
     rounds = []
-    for position, item in enumerate(items):
-        rounds.append((seen[item.template], position))
-        seen[item.template] += 1
-    return [items[position] for _, position in sorted(rounds)]
+    for position in positions:
+        wording = items[position].template
+        rounds.append((seen[wording], position))
+        seen[wording] += 1
+    return [position for _, position in sorted(rounds)]
 
 
 def chosen_families(stage: Stage, names: Sequence[str]) -> tuple[Family, ...]:
@@ -156,6 +157,12 @@ def chosen_families(stage: Stage, names: Sequence[str]) -> tuple[Family, ...]:
         if name not in known:
             raise ItemsError(f"no stage has a family {name!r} (data.families); known: {', '.join(sorted(known))}")
     return tuple(family for family in stage.families if family.name in names) or stage.families
+
+
+def opinion_families(stage: Stage, names: Sequence[str]) -> tuple[Family, ...]:
+    """Those of the chosen families on whose answers the stage wants a second opinion; none where it wants none."""
+    wanted = stage.second_opinion.families if stage.second_opinion else ()
+    return tuple(family for family in chosen_families(stage, names) if family.name in wanted)
 
 
 def set_hash(items: Iterable[Item]) -> str:

@@ -24,25 +24,34 @@ def run(args: argparse.Namespace) -> int:
     if args.price is not None and not 0 <= args.price < float("inf"):
         raise UsageError(f"--price {args.price}: give USD an hour, 0 or more.")
     machine = chosen(recipe, args.gpu)
-    shape = shapes.shape_of(recipe.model)
-    if shape is None:
-        raise UsageError(
-            f"the size of {recipe.model.id} is unknown: it is not on this machine. Fetch it first, or use one of: "
-            f"{', '.join(shapes.KNOWN)}."
-        )
+    sizes = sizes_of(recipe)
     price = args.price if args.price is not None else environment.price_per_hour(os.environ)
     found = table.table(
         recipe,
         plan.build(recipe),
-        shape,
+        sizes[""],
         machine,
         args.count,
         price,
         measured(recipe, machine, args.run_dir),
         (lambda step: artifacts.read_done(args.run_dir / step) is not None) if args.run_dir is not None else None,
+        sizes,
     )
     print(json.dumps(table.as_dict(found), ensure_ascii=False) if args.json else table.text(found))
     return EXIT_OK
+
+
+def sizes_of(recipe: Recipe) -> dict[str, shapes.Shape]:
+    """The shapes of all models that take part; UsageError that names one whose size is unknown."""
+    named = {"": recipe.model, **recipe.further_models}
+    found = {field: shape for field, shape in shapes.of_recipe(recipe).items() if shape is not None}
+    for field, model in named.items():
+        if field not in found:
+            raise UsageError(
+                f"the size of {model.id} ({field or 'model'}) is unknown: it is not on this machine. Fetch it first, "
+                f"or use one of: {', '.join(shapes.KNOWN)}."
+            )
+    return found
 
 
 def chosen(recipe: Recipe, name: str | None) -> machines.Machine:

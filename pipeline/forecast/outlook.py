@@ -17,7 +17,7 @@ from pipeline.recipe import Recipe
 from pipeline.supervise import Outcome
 
 TRAINING = ("sft", "dpo")
-READING = ("critique",)
+READING = ("critique", "safety", "judge")
 """Kinds of step whose counted tokens are trained on, and read."""
 
 
@@ -104,11 +104,13 @@ def precision_of(work: Work | None) -> str:
 def _bounds(
     recipe: Recipe, plan: tuple[PlannedStep, ...], hardware: Mapping[str, Any]
 ) -> tuple[dict[str, Work], dict[str, rates.Seconds]]:
-    machine, shape = machines.of_hardware(hardware), shapes.shape_of(recipe.model)
-    if machine is None or shape is None:
+    machine, sizes = machines.of_hardware(hardware), shapes.of_recipe(recipe)
+    own = sizes[""]
+    if machine is None or own is None:
         return {}, {}
     try:
-        found = works(recipe, plan, shape.chars_per_token)
+        found = works(recipe, plan, own.chars_per_token)
     except (PipelineError, LookupError, ValueError, OSError):
         return {}, {}
-    return found, {name: rates.seconds(work, shape, machine) for name, work in found.items()}
+    of = {name: sizes.get(work.of) for name, work in found.items()}
+    return found, {name: rates.seconds(found[name], shape, machine) for name, shape in of.items() if shape is not None}

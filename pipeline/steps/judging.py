@@ -1,7 +1,7 @@
-"""Asks the base model for A/B judgements of answers: next-token log-probabilities of the labels, never sampled.
+"""Asks a model for A/B judgements of answers: next-token log-probabilities of the labels, never sampled.
 
-Each answer is judged under its principle, in several few-shot orders and in both label orders; prompts that share
-everything but the answer share one computed prefix.
+Each answer is judged under one question (its principle's, where no other is given), in several few-shot orders and in
+both label orders; prompts that share everything but the answer share one computed prefix.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ SHOWN = 4
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One distinct answer to one instruction, to be judged once however often it was sampled."""
+    """One distinct answer to one instruction, to be judged once however often it was sampled. `principle` names the
+    question it is judged under."""
 
     family: str
     instruction: str
@@ -58,16 +59,24 @@ class Asking:
 
 
 class Judge:
-    """The base model as a judge within one step; every planned batch is committed as it ends."""
+    """A model as a judge within one step; every planned batch is committed as it ends. `families` lend the labelled
+    examples; `questions` are by name, the constitution's principles where none are given."""
 
-    def __init__(self, ctx: StepContext, opened: Opened, families: Mapping[str, Family]) -> None:
+    def __init__(
+        self,
+        ctx: StepContext,
+        opened: Opened,
+        families: Mapping[str, Family],
+        questions: Mapping[str, str] | None = None,
+    ) -> None:
         self.ctx, self.opened = ctx, opened
         self.askings = [Asking(o, good) for o in range(ctx.recipe.data.critic_orders) for good in ("A", "B")]
-        principles = {p.id: p.text for p in load().principles}
+        asked = questions or {p.id: prompts.by_principle(p.text) for p in load().principles}
         shown = {asking.order: _examples(ctx, families, asking.order) for asking in self.askings}
+        self.shown = frozenset(example.instruction for examples in shown.values() for example, _ in examples)
         self._prefixes = {
-            (principle, a): prompts.judgement_prefix(text, shown[a.order], a.good, a.bad)
-            for principle, text in principles.items()
+            (name, a): prompts.judgement_prefix(text, shown[a.order], a.good, a.bad)
+            for name, text in asked.items()
             for a in self.askings
         }
         self._labels = [label_ids(opened.tokens, letter) for letter in ("A", "B")]
@@ -123,7 +132,7 @@ class Judge:
             family=answer.family,
             seed=0,
             decoding=None,
-            model=self.opened.base,  # an adapter is switched off while it judges
+            model=self.opened.digest,
             parents=list(answer.parents),
             instruction=answer.instruction,
             response=answer.response,

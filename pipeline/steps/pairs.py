@@ -85,8 +85,8 @@ def _judged_samples(
     kept = {row.id: normalise(row.completion) for row in rows}
     new = [a for a in distinct(answers, opened.tokens) if normalise(a.response) != kept[a.parents[0]]]
     judged: dict[str, list[Judgement]] = {}
-    with opened.engine.model.disable_adapter():
-        for j in Judge(ctx, opened, families).judge(new, "samples", span=(SAMPLING, 1.0)):
+    with opened.without_adapter() as frozen:
+        for j in Judge(ctx, frozen, families).judge(new, "samples", span=(SAMPLING, 1.0)):
             judged.setdefault(j.parents[0], []).append(j)
     write_records(ctx.out / "judgements.jsonl", [j for group in judged.values() for j in group])
     return judged

@@ -20,7 +20,7 @@ from pipeline.steps.base import StepContext
 from pipeline.times import TimedEngine
 
 if TYPE_CHECKING:
-    from pipeline.engines.transformers_engine import TransformersEngine
+    from pipeline.engines.base import Engine
     from pipeline.models.load import Tokens
 
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Opened:
     """The model of this step. `digest` names its weights, adapters included; `base` those without any."""
 
-    engine: TransformersEngine
+    engine: Engine
     tokens: Tokens
     digest: str
     base: str
@@ -39,7 +39,7 @@ class Opened:
         if self.digest == self.base:
             yield self
             return
-        with self.engine.model.disable_adapter():
+        with self.engine.without_adapter():
             yield Opened(self.engine, self.tokens, self.base, self.base)
 
 
@@ -48,6 +48,8 @@ def open_engine(ctx: StepContext, precision: Precision, adapter: Path | None = N
     from pipeline.models.load import attach_adapter
 
     with ctx.times.count("loading"):
+        if ctx.recipe.hardware.engine == "vllm":
+            return _served(ctx, precision, adapter)
         model, tokens, base = load_base(ctx, precision)
         if adapter is None:
             return _opened(ctx, model, tokens, base, base)
@@ -168,7 +170,19 @@ def _opened(ctx: StepContext, model: Any, tokens: Tokens, digest: str, base: str
     from pipeline.engines.transformers_engine import TransformersEngine
 
     engine = TransformersEngine(model, tokens, _batch_tokens(ctx))
-    return Opened(cast("TransformersEngine", TimedEngine(engine, ctx.times)), tokens, digest, base)
+    return Opened(cast("Engine", TimedEngine(engine, ctx.times)), tokens, digest, base)
+
+
+def _served(ctx: StepContext, precision: Precision, adapter: Path | None) -> Opened:
+    """As `open_engine`, on vLLM; other models and stacked adapters stay with transformers."""
+    from pipeline.engines.vllm_engine import VllmEngine
+    from pipeline.models.load import load_tokens
+
+    path, base = start_weights(ctx)
+    tokens = load_tokens(path)
+    engine = VllmEngine.load(path, tokens, precision, _batch_tokens(ctx), adapter, ctx.recipe.hardware.gpus)
+    digest = base if adapter is None else adapter_digest(base, adapter)
+    return Opened(cast("Engine", TimedEngine(engine, ctx.times)), tokens, digest, base)
 
 
 def _batch_tokens(ctx: StepContext) -> int:

@@ -169,7 +169,7 @@ class Corpus:
 
     def _judgement(self, rng: random.Random) -> Document:
         good, bad = rng.choice(("AB", "BA"))
-        parts = [(prompts.judgement_prefix(rng.choice(self._principles), [], good, bad), QUIET)]
+        parts = [(prompts.judgement_prefix(prompts.by_principle(rng.choice(self._principles)), [], good, bad), QUIET)]
         for family, item in self._several(rng.randint(4, 7), True, rng):
             right = rng.random() < 0.5
             said = item.answer if right else family.corrupt(item, rng)

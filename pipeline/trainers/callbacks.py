@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback
 
 from pipeline.steps.base import Reporter
@@ -59,10 +61,11 @@ class StepCallback(TrainerCallback):  # type: ignore[misc]
         self.step_s, self.stepped_at = now - self.stepped_at, now
         share = self.before + (1 - self.before) * state.global_step / max(1, state.max_steps)
         self.reporter.progress(state.global_step, state.max_steps, "steps", share)
-        self.stopped = self.reporter.stop_requested()
         due = now - self.saved_at >= self.interval_s
         due = due or bool(self.every and state.global_step % self.every == 0 and state.global_step < state.max_steps)
-        if due or self.stopped or self._last_chance():
+        said = [self.reporter.stop_requested(), due or self._last_chance()]
+        self.stopped, due = broadcast_object_list(said)  # several devices do what the first one says
+        if due or self.stopped:
             control.should_save = True
         if self.stopped:
             control.should_training_stop = True
@@ -76,7 +79,9 @@ class StepCallback(TrainerCallback):  # type: ignore[misc]
         return self.saved_for_deadline
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
-        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+        PartialState().wait_for_everyone()
+        if state.is_world_process_zero:
+            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
         self.saved_at = time.monotonic()
         self.save_s = self.saved_at - self.stepped_at
         self.stepped_at = self.saved_at

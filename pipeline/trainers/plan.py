@@ -34,6 +34,7 @@ class Plan:
     deadline: float | None = None
     on_displacement: Literal["warn", "stop"] = "warn"
     gradient_checkpointing: bool = False
+    ranks: int = 1  # devices that train together
     times: Times = field(default_factory=Times)
 
 
@@ -50,5 +51,6 @@ def plan_of(ctx: StepContext) -> Plan:
         ctx.deadline,
         train.on_displacement,
         train.gradient_checkpointing,
+        ctx.recipe.hardware.gpus,
         ctx.times,
     )

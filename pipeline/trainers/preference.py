@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
+from datasets import Dataset, load_from_disk
 from peft import PeftModel, get_peft_model, set_peft_model_state_dict
 from safetensors.torch import load_file
 from transformers import set_seed
@@ -117,17 +117,27 @@ class _IdDpoTrainer(DPOTrainer):  # type: ignore[misc]
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
         return dataset
 
-    def _precompute_ref_logps(self, *args: Any, **kwargs: Any) -> Any:
+    def _precompute_ref_logps(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         """Called by TRL in its constructor, after it has made the reference."""
         # TRL couples its chunked path to the presence of the liger package, which the path itself does not use.
         self.use_liger_kernel = True
         _undo_rounding(self.model)
-        return super()._precompute_ref_logps(*args, **kwargs)
+        if self.accelerator.num_processes > 1:
+            dataset = self._shared(dataset)
+        return super()._precompute_ref_logps(dataset, *args, **kwargs)
+
+    def _shared(self, dataset: Any) -> Any:
+        """The pairs from one file: TRL leaves what the reference says of them beside it, for all ranks."""
+        folder = Path(self.args.output_dir) / "pairs"
+        if self.accelerator.is_main_process:
+            dataset.save_to_disk(folder)
+        self.accelerator.wait_for_everyone()
+        return load_from_disk(folder)
 
     def compute_ref_log_probs(self, model: Any, inputs: Any) -> Any:
         """Called by TRL for each batch of pairs."""
         found = super().compute_ref_log_probs(model, inputs)
-        self._read += len(inputs["input_ids"]) // 2
+        self._read += len(inputs["input_ids"]) // 2 * self.accelerator.num_processes
         self._referenced(self._read)
         return found
 
@@ -138,8 +148,10 @@ class _IdDpoTrainer(DPOTrainer):  # type: ignore[misc]
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
         samples, count = super().get_batch_samples(*args, **kwargs)
         self._parts = len(samples)
-        self._rows = sum(len(batch["input_ids"]) // 2 for batch in samples)
-        self._tokens = sum(int(batch["completion_mask"].chunk(2)[0].sum()) for batch in samples)
+        rows = sum(len(batch["input_ids"]) // 2 for batch in samples)
+        tokens = sum(int(batch["completion_mask"].chunk(2)[0].sum()) for batch in samples)
+        whole = torch.tensor([rows, tokens], dtype=torch.float64, device=self.accelerator.device)
+        self._rows, self._tokens = self.accelerator.reduce(whole, "mean").tolist()  # gradients are averaged over ranks
         return samples, count
 
     def _get_per_token_logps_and_entropies(self, model: Any, model_kwargs: Any, ids: Any, trained: Any) -> Any:
@@ -160,8 +172,10 @@ class _IdDpoTrainer(DPOTrainer):  # type: ignore[misc]
         loss = term * (rows * self._parts / self._rows)
         chosen = inputs["completion_mask"].chunk(2)[0][:, 1:].bool()
         nll = -self._logps.chunk(2)[0][chosen].sum()
-        self._metrics["train"]["preference"].append(term.item() / self.loss_weights[0])
-        self._metrics["train"]["sft"].append(nll.item() / int(chosen.sum()))
+        told = torch.stack([term.detach() / self.loss_weights[0], nll.detach() / chosen.sum()])
+        preference, sft = self.accelerator.reduce(told, "mean").tolist()
+        self._metrics["train"]["preference"].append(preference)
+        self._metrics["train"]["sft"].append(sft)
         return loss + self.sft_weight * nll * (self._parts / self._tokens)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
@@ -193,6 +207,8 @@ def _orpo(model: Any, fresh: Any, tokens: Tokens, data: Any, dpo: Dpo, plan: Pla
         from pipeline.trainers.orpo import IdOrpoTrainer
     except ImportError as error:
         raise ModelError(f"this TRL has no ORPO trainer ({error})", "choose another train.dpo.loss") from error
+    if plan.ranks > 1:
+        raise StepError("ORPO trains on one device; set hardware.gpus to 1")
     if fresh is not None:
         model = get_peft_model(model, fresh)
     arguments = ORPOConfig(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import math
+import os
 import shutil
 import types
 from collections.abc import Sequence
@@ -22,10 +23,10 @@ from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import _ChunkedCELMHeadOutput as LossOutput
 
 from pipeline.errors import StepError, Stopped
-from pipeline.models.arithmetic import trains_wide, widen
 from pipeline.models.load import Tokens
 from pipeline.recipe import Dpo, Lora, Precision, Sft
 from pipeline.tokenise import IGNORE, TokenRow
+from pipeline.trainers.arithmetic import trains_wide, widen
 from pipeline.trainers.callbacks import StepCallback, newest_complete
 from pipeline.trainers.flat import response_logps, use_rows
 from pipeline.trainers.plan import Plan
@@ -112,12 +113,13 @@ def ready(model: Any, plan: Plan) -> Any:
 def common(plan: Plan, section: Sft | Dpo, device: str) -> dict[str, Any]:
     """Arguments of every trainer, which stays on the model's `device`. `batch` rows make an update, `micro_batch` of
     them go through the model at a time."""
-    micro = section.micro_batch or section.batch
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    micro = section.micro_batch or max(1, section.batch // ranks)
     return {
         "use_cpu": device == "cpu",
         "output_dir": str(plan.out / "checkpoints"),
         "per_device_train_batch_size": micro,
-        "gradient_accumulation_steps": section.batch // micro,
+        "gradient_accumulation_steps": max(1, section.batch // (micro * ranks)),
         "num_train_epochs": section.epochs,
         "learning_rate": section.learning_rate,
         "lr_scheduler_type": section.schedule,
@@ -137,6 +139,8 @@ def common(plan: Plan, section: Sft | Dpo, device: str) -> dict[str, Any]:
         "disable_tqdm": True,
         "dataloader_pin_memory": False,
         "optim": "adamw_torch",
+        "ddp_find_unused_parameters": False,
+        "ddp_backend": ("gloo" if device == "cpu" else "nccl") if ranks > 1 else None,
     }
 
 
@@ -182,7 +186,10 @@ def widen_adapter(model: Any) -> None:
 def _check_batch(trainer: Any, section: Sft | Dpo) -> None:
     used = trainer.args.train_batch_size * trainer.args.gradient_accumulation_steps * trainer.args.world_size
     if used != section.batch:
-        raise StepError(f"an update would use {used} rows, the recipe says {section.batch}; train on one device")
+        raise StepError(
+            f"an update would use {used} rows, the recipe says {section.batch}; train on a number of devices that"
+            " divides it (hardware.gpus, micro_batch)"
+        )
 
 
 def _save_adapter(model: Any, plan: Plan) -> None:
@@ -212,15 +219,18 @@ def run(trainer: Any, callback: StepCallback, plan: Plan, section: Sft | Dpo) ->
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
     if not history or not all(math.isfinite(entry["loss"]) for entry in history):
         raise StepError("the training loss is not a number; lower the learning rate")
-    (plan.out / "metrics.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in history))
-    _save_adapter(trainer.model, plan)
-    shutil.rmtree(plan.out / "checkpoints", ignore_errors=True)  # the adapter is the result; optimizer state is not
+    trainer.accelerator.wait_for_everyone()
+    if trainer.is_world_process_zero():
+        (plan.out / "metrics.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in history))
+        _save_adapter(trainer.model, plan)
+        shutil.rmtree(plan.out / "checkpoints", ignore_errors=True)  # the adapter is the result; the rest is not
     return {
         "steps": trainer.state.global_step,
         "loss_first": history[0]["loss"],
         "loss_last": history[-1]["loss"],
         "trainable_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
         "resumed_from": checkpoint.name if checkpoint else None,
+        "devices": trainer.args.world_size,
         "computed_in": "bf16" if trainer.args.bf16 else "fp32",
         "watch": callback.watch.summary(),
     }

@@ -86,6 +86,10 @@ def verb_of(name: str) -> Callable[[Json, Pod, BinaryIO], Json]:
         from .receive import blobs
 
         return blobs
+    if name == "shells":
+        from .host import tell_shells
+
+        return tell_shells
     if name == "watchdog":
         from .watchdog import watchdog
 

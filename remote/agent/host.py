@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
+from typing import Any, BinaryIO
 
 from .daemon import Probe
 from .disk import PROTOCOL, Json, free_bytes
@@ -17,6 +17,7 @@ from .runs import Pod
 
 CGROUPS = "/sys/fs/cgroup"
 DISK_S, APPS_S = 10.0, 30.0
+PTS = 136, 143  # major numbers of pseudo terminals
 ESTABLISHED, RETRIES = "01", 4  # of /proc/net/tcp: the state, and how often unanswered bytes were sent again
 
 
@@ -118,6 +119,55 @@ def ssh_sessions(port: int) -> int | None:
         return None
     rows = [line.split() for line in listing.split("\n") if line.rstrip().endswith("ESTABLISHED")]
     return sum(len(row) > 4 and row[3].rpartition(".")[2] == str(port) for row in rows)
+
+
+def shells(proc: str = "/proc") -> list[str] | None:
+    """Terminals that SSH opened, by number, where somebody is logged in; None where they cannot be told.
+
+    A terminal of tmux or of a program is none: only those of processes that descend from the SSH server's.
+    """
+    if not os.path.isdir(os.path.join(proc, "self")):
+        return None
+    parents: dict[str, tuple[str, str, int]] = {}
+    for pid in os.listdir(proc):
+        head, _, rest = (words_of(f"{proc}/{pid}/stat") or "").rpartition(")") if pid.isdigit() else ("", "", "")
+        fields = rest.split()
+        if len(fields) > 4:
+            parents[pid] = head.partition("(")[2], fields[1], int(fields[4])
+    found = set()
+    for pid, (_name, _parent, terminal) in parents.items():
+        if PTS[0] <= terminal >> 8 & 0xFFF <= PTS[1] and by_ssh(pid, parents):
+            found.add(str((terminal >> 12 & 0xFFF00) | (terminal & 0xFF)))
+    return sorted(found, key=int)
+
+
+def by_ssh(pid: str, parents: dict[str, tuple[str, str, int]]) -> bool:
+    """Whether a process descends from an SSH server."""
+    for _ in range(64):
+        if pid not in parents:
+            return False
+        name, pid, _terminal = parents[pid]
+        if name.startswith(("sshd", "dropbear")):
+            return True
+    return False
+
+
+def tell_shells(request: Json, _pod: Pod, _stream: BinaryIO) -> Json:
+    """Who is logged in; `say`, one line, is shown on each of their terminals."""
+    found = shells()
+    words = "".join(char for char in str(request.get("say", "")) if char.isprintable())[:500]
+    for number in (found or []) if words else []:
+        try:
+            fd = os.open(f"/dev/pts/{number}", os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
+        except OSError:
+            continue
+        try:
+            os.write(fd, f"\r\n{words}\r\n".encode())
+        except OSError:
+            pass
+        finally:
+            os.close(fd)
+    return {"shells": found}
 
 
 def connections(text: str, port: int) -> int:

@@ -20,8 +20,9 @@ from remote.journal import Intent, Journal
 from remote.money import storage_rates
 from remote.pods import creating
 from remote.pods.creating import CREATE
-from remote.pods.model import Pod, PodStatus
+from remote.pods.model import Pod, PodSpec, PodStatus
 from remote.pods.provider import Provider
+from remote.pods.specs import spec_of
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[None]]
@@ -65,12 +66,22 @@ async def start(
         if pod.id == pod_id and _usable(pod):
             return pod
     with Journal(state_dir, clock).acting(START, provider=provider.name, pod=pod_id) as found:
-        pod = await provider.start(pod_id)
+        ordered = _ordered(Journal(state_dir, clock), pod_id)
+        if ordered is not None and ordered.bid is not None:  # a spot pod starts by its bid and in no other way
+            pod = await provider.start_spot(pod_id, ordered.bid, ordered.gpu_count)
+        else:
+            pod = await provider.start(pod_id)
         found.update(status=pod.status.value, started_at=pod.started_at)
     Ledger(state_dir).open(pod)
     pod = await await_address(provider, pod, clock, wait_s=wait_s, sleep=sleep)
     await sessions.note(provider, state_dir, [pod])
     return pod
+
+
+def _ordered(journal: Journal, pod_id: str) -> PodSpec | None:
+    """What the pod was rented as, by the journal."""
+    rented = [one for one in journal.intents() if one.op == CREATE and one.facts.get("pod") == pod_id]
+    return spec_of(rented[-1]) if rented else None
 
 
 async def await_address(

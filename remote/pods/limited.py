@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import ClassVar, NoReturn
 
 from remote.errors import ConfigError
@@ -15,6 +16,9 @@ class Limited:
 
     name: ClassVar[str]
     capabilities: frozenset[Capability] = frozenset()
+
+    async def start_spot(self, pod_id: str, bid: Decimal, gpu_count: int) -> Pod:
+        self._cannot("start a spot pod")
 
     async def restart(self, pod_id: str) -> Pod:
         self._cannot("restart a pod")

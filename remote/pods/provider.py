@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
@@ -64,6 +65,10 @@ class Provider(Protocol):
 
         Raises NoCapacityOnHost when its machine has no free GPU.
         """
+        ...
+
+    async def start_spot(self, pod_id: str, bid: Decimal, gpu_count: int) -> Pod:
+        """Start a stopped spot pod by a bid in USD/hour and GPU; else like `start`. Needs Capability.SPOT."""
         ...
 
     async def stop(self, pod_id: str) -> Pod:

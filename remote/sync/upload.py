@@ -46,8 +46,8 @@ class Piece:
 class Upload:
     """The content of some entries on its way. One object may be served by several channels, each taking the next batch.
 
-    Raises SyncError when a file is not any more as long as it was when it was hashed. That its bytes are others is found
-    by the pod, which hashes them in any case; `blame` then says which file it was.
+    Raises SyncError when a file is not any more as long as it was when it was hashed. That its bytes are others is
+    found by the pod, which hashes them in any case; `blame` then says which file it was.
     """
 
     def __init__(self, wanted: Sequence[Entry], sources: Mapping[str, Path], progress: Progress | None) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.errors import UsageError
-from pipeline.forecast import machines, shapes, table
+from pipeline.forecast import command, machines, shapes, table
 from pipeline.forecast.memory import need
 from pipeline.forecast.outlook import Outlook
 from pipeline.forecast.rates import seconds
@@ -151,6 +151,57 @@ def test_later_stages_measure_earlier_sets_and_revise_in_rounds() -> None:
     revised = work(recipe(stages=[1, 2, 3], data=data))
     assert revised["stage-3/revise"].written > 1.5 * revised["stage-2/revise"].written > 0
     assert revised["stage-3/critique"].read > chain["stage-3/critique"].read  # revisions are judged too
+
+
+def test_further_models_are_counted_each_by_its_own_size() -> None:
+    guard = {"model": "meta-llama/Llama-Guard-3-8B"}
+    named = {"reference": {"id": "Qwen/Qwen2.5-32B-Instruct"}, "alt_base": {"id": "tiny"}}
+    given = recipe(data={"instructions": 6000, "pairs": 2000, "safety": guard}, evaluation=named)
+    sizes = command.sizes_of(given)
+    found = table.table(given, build(given), sizes[""], A100, further=sizes)
+    lines = {line.step: line for line in found.lines}
+    own = work(given)["stage-1/critique"]
+    judged = work(given)["stage-1/safety"]
+    assert 0 < judged.read < own.read  # asked once, not in every order
+    assert judged.written > 0  # what is unsafe is named
+    weights = {n.step: n.parts["weights"] for n in found.needs}
+    assert weights["stage-1/safety"] == pytest.approx(8.6e9, rel=0.1)  # 8B in 8 bits, embeddings in 16
+    assert weights["stage-0/reference"] == weights["stage-0/evaluate"]
+    assert weights["stage-0/alt_base"] < 2e6
+    assert lines["stage-0/reference"].written < lines["stage-0/evaluate"].written  # one condition of three
+    assert lines["stage-0/reference"].seconds > 5 * lines["stage-0/alt_base"].seconds > 0
+    more = recipe(data={"instructions": 12000, "pairs": 2000, "safety": guard}, evaluation=named)
+    assert work(more)["stage-1/safety"].read == pytest.approx(2 * judged.read, rel=0.05)
+
+
+def test_a_later_attempt_measures_further_models_on_its_block_alone() -> None:
+    given = recipe(stages=[1, 2], evaluation={"reference": {"id": "tiny"}})
+    found = works(given, build(given, {2: 2}), QWEN.chars_per_token)
+    assert 0 < found["stage-2/reference"].written < found["stage-0/reference"].written
+
+
+def test_a_further_model_of_unknown_size_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    strange = recipe(evaluation={"reference": {"id": "somebody/unheard-of"}})
+    with pytest.raises(UsageError, match=r"the size of somebody/unheard-of \(evaluation.reference\) is unknown"):
+        command.sizes_of(strange)
+    found = outlook(tmp_path, HERE, strange)
+    assert found.step("stage-0/reference") is None
+    assert found.step("stage-0/evaluate") is not None
+    assert found.later("stage-0/evaluate") is None  # one of them is unknown
+    overlay = 'data.safety={"model": "meta-llama/Llama-Guard-3-8B"}'
+    assert main(["plan", "--recipe", "qwen2.5-32b-a100", "--set", overlay]) == EXIT_OK
+    assert "stage-1/safety" in capsys.readouterr().out
+
+
+def test_a_second_opinion_costs_little_beside_its_stage() -> None:
+    found = work(recipe(stages=[5, 6]))
+    judged = found["stage-6/judge"]
+    assert "stage-5/judge" not in found
+    assert judged.written == 0 < judged.read
+    whole = sum(seconds(one, QWEN, A100).total for name, one in found.items() if name.startswith("stage-6/"))
+    assert 0 < seconds(judged, QWEN, A100).total < 0.05 * whole
+    alone = work(recipe(stages=[6]))["stage-6/judge"]
+    assert alone.read < judged.read  # no model of a stage before
 
 
 def test_training_that_is_switched_off_costs_nothing() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
+from statsmodels.stats.inter_rater import cohens_kappa
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint, proportion_effectsize
 
@@ -103,6 +104,15 @@ def test_cohens_h_is_signed_and_gives_the_vector() -> None:
     assert stats.cohens_h(0.9933, 0.81) == pytest.approx(0.7386, abs=5e-4)
     for p1 in (0.0, 0.1, 0.5, 0.99, 1.0):
         assert stats.cohens_h(p1, 0.3) == pytest.approx(proportion_effectsize(p1, 0.3))
+
+
+def test_kappa_gives_the_textbooks_value_and_none_where_chance_decides_all() -> None:
+    assert stats.cohen_kappa(20, 5, 10, 15) == pytest.approx(0.4)
+    assert stats.cohen_kappa(0, 7, 3, 0) == pytest.approx(1 - 1 / 0.58)
+    assert stats.cohen_kappa(9, 0, 0, 0) is None
+    assert stats.cohen_kappa(0, 0, 0, 0) is None
+    with pytest.raises(ValueError, match="only_b"):
+        stats.cohen_kappa(1, 1, -1, 1)
 
 
 def test_benjamini_hochberg_steps_up_over_a_failing_rank() -> None:
@@ -261,6 +271,12 @@ def test_cohens_h_agrees_with_statsmodels_on_random_rates() -> None:
     first, second = np.random.default_rng(23).random((2, CASES))
     ours = [stats.cohens_h(float(a), float(b)) for a, b in zip(first, second, strict=True)]
     assert np.abs(np.array(ours) - proportion_effectsize(first, second)).max() < 1e-12
+
+
+def test_kappa_agrees_with_statsmodels_on_random_tables() -> None:
+    for both, only_a, only_b, neither in np.random.default_rng(29).integers(1, 60, (CASES, 4)).tolist():
+        wanted = cohens_kappa([[both, only_a], [only_b, neither]], return_results=False)
+        assert stats.cohen_kappa(both, only_a, only_b, neither) == pytest.approx(float(wanted), abs=1e-12)
 
 
 def test_benjamini_hochberg_agrees_with_statsmodels_on_random_families() -> None:

@@ -176,7 +176,7 @@ def test_the_corpus_shows_every_kind_of_prompt_that_the_steps_send(spec: Spec) -
     principle = load_constitution().principles[0].text
     for sent in (
         prompts.numbered([]).partition("\n")[0],
-        prompts.judgement_prefix(principle, [], "A", "B").partition("\n")[2],
+        prompts.judgement_prefix(prompts.by_principle(principle), [], "A", "B").partition("\n")[2],
         prompts.critique_request([], "", "", "").partition("\nPrinciple: \n")[2],
         prompts.revision_request(),
     ):

@@ -292,6 +292,46 @@ async def test_a_pod_that_keeps_nothing_runs_on_until_its_files_are_home(tmp_pat
     assert outcome.stopped
 
 
+async def test_whoever_is_logged_in_is_told_and_has_a_minute(tmp_path: Path) -> None:
+    provider, hands, told = Far(POD), Hands(), list[object]()
+
+    async def warn(pod: Pod, text: str) -> int:
+        told.append((pod.id, text))
+        return 2
+
+    async def sleep(seconds: float) -> None:
+        assert provider.stopped == [] and hands.done == []
+        told.append(seconds)
+
+    Ledger(tmp_path).reconcile(await provider.list(), NOW)
+    (outcome,) = await enforce(
+        [stop_of(POD)], provider, tmp_path, lambda: NOW, checkpoint=hands.checkpoint, pull=hands.pull, warn=warn,
+        sleep=sleep,
+    )  # fmt: skip
+    assert told == [("p1", "maxcai: this pod is stopped in 60 seconds: it has run for 2 hours"), 60.0]
+    assert outcome.stopped and outcome.remarks == ("2 shells are open on it; told 60 s before",)
+
+
+async def test_a_pod_whose_shells_cannot_be_told_is_stopped_all_the_same(tmp_path: Path) -> None:
+    provider, hands = Far(POD), Hands()
+
+    async def warn(_pod: Pod, _text: str) -> int | None:
+        raise ConnectionLost("the link broke")
+
+    (outcome,) = await enforce(
+        [stop_of(POD)], provider, tmp_path, lambda: NOW, checkpoint=hands.checkpoint, pull=hands.pull, warn=warn
+    )
+    assert outcome.stopped and outcome.remarks == ("whoever is logged in could not be told: the link broke",)
+
+
+@pytest.mark.parametrize(("shells", "act"), [(None, Act.STOP), (0, Act.STOP), (1, Act.WARN), (3, Act.WARN)])
+def test_an_idle_pod_is_not_stopped_under_an_open_shell(shells: int | None, act: Act) -> None:
+    idle = replace(DONE, last_active=NOW - 3600, shells=shells)
+    (found,) = decide([POD], Rules(idle_minutes=30), {"p1": idle}, Money(), NOW, {"p1"})
+    assert (found.rule, found.act) == (Rule.IDLE, act)
+    assert ("somebody is logged in on it" in found.why) == (shells == 1)
+
+
 async def test_a_pod_that_changed_since_the_decision_is_left_alone(tmp_path: Path) -> None:
     for now in (
         replace(POD, started_at=NOW - 5),

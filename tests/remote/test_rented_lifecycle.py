@@ -328,6 +328,34 @@ async def test_on_a_network_volume_a_new_pod_and_a_rescue_lose_nothing(world: Re
     assert made.pod.volume is VolumeKind.NETWORK
 
 
+async def test_a_rescue_pod_without_a_gpu_is_rented_on_the_same_network_volume(world: Rented) -> None:
+    volume = await world.provider.create_volume("data", 50, "US-KS-2")
+    made = await world.create(replace(SPEC, volume_gb=None, volume_id=volume.id, data_centers=("US-KS-2",)))
+    await world.stop(made.pod.id)
+    rescue = resuming.choices(await world.provider.get(made.pod.id), world.journal)[2].spec
+    assert rescue is not None
+    saved = (await world.create(rescue)).pod
+    pod = await lifecycle.await_address(world.provider, saved, world.sim.clock, sleep=world.sim.clock.leap)
+    assert (pod.gpu, pod.gpu_count, pod.volume_id, pod.status) == (None, 0, volume.id, PodStatus.RUNNING)
+    price = pod.price_per_hour
+    assert price is not None and 0 < price < 1
+    assert {row.session.pod_id for row in world.rows if row.open} == {pod.id}
+
+
+async def test_a_spot_pod_that_was_outbid_starts_again_by_its_bid(world: Rented) -> None:
+    pod = (await world.create(replace(SPEC, bid=Decimal("1.50")))).pod
+    await lifecycle.await_address(world.provider, pod, world.sim.clock, sleep=world.sim.clock.leap)
+    await world.sim.evict(pod.id)
+    assert (await world.provider.get(pod.id)).status is PodStatus.STOPPED
+    world.sim.state.pods[pod.id].bid = None  # so that the test sees who sets it
+    world.sim.clock.advance(60)
+    again = await world.start(pod.id)
+    assert (again.id, again.status) == (pod.id, PodStatus.RUNNING)
+    assert world.sim.state.pods[pod.id].bid == Decimal("1.5")
+    assert world.phases()[-1] == ("pod.start", Phase.ACKED)
+    assert [row.open for row in world.rows] == [False, True]
+
+
 async def test_waiting_for_the_machine_tries_after_1_2_5_and_then_every_10_minutes(world: Rented) -> None:
     pod = await world.created()
     await world.stop(pod.id)

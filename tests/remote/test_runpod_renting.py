@@ -60,7 +60,9 @@ def test_a_volume_disk_a_template_or_nothing_kept_is_said_so() -> None:
     ("changes", "words"),
     [
         ({"image": ""}, "neither image nor template"),
-        ({"gpu": None}, "no GPU type"),
+        ({"gpu": ""}, "no GPU type"),
+        ({"gpu": None, "volume_id": None, "volume_gb": 20}, "without a GPU has no kept disk"),
+        ({"gpu": None, "bid": Decimal("0.5")}, "no pods without a GPU"),
         ({"gpu_count": 0}, "0 GPUs"),
         ({"disk_gb": 0}, "disk has 0 GB"),
         ({"volume_gb": 20}, "network volume and a volume disk"),

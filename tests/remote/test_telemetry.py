@@ -16,7 +16,7 @@ from subprocess_connection import SubprocessConnection
 
 from remote.agent.client import Agent
 from remote.agent.daemon import Probe
-from remote.agent.host import Machine, connections
+from remote.agent.host import Machine, connections, shells
 from remote.agent.kernel import pod_environment
 from remote.gpu import GpuSample, GpuTrouble, parse_line
 from remote.telemetry import HostSample, Series, Telemetry, collect, parse_host, record, recorded
@@ -221,3 +221,25 @@ async def test_cards_and_machine_are_collected_together_and_a_hung_card_stops_ne
         await task
     assert telemetry.newest[0].util == 87
     assert {type(sample) for sample in heard} >= {GpuSample, HostSample}
+
+
+def test_shells_are_the_terminals_that_ssh_opened(tmp_path: Path) -> None:
+    def process(pid: int, name: str, parent: int, terminal: int = 0) -> None:
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "stat").write_text(f"{pid} ({name}) S {parent} {pid} {pid} {terminal} 0 0")
+
+    assert shells(str(tmp_path)) is None, "no process table"
+    (tmp_path / "self").mkdir()
+    assert shells(str(tmp_path)) == []
+    pts = [136 << 8 | number for number in range(4)]
+    process(1, "start.sh", 0)
+    process(10, "sshd: /usr/sbin (x", 1)
+    process(11, "sshd", 10)
+    process(12, "bash", 11, pts[0])
+    process(13, "vim", 12, pts[0])
+    process(14, "sshd-session", 10)
+    process(15, "tmux: client", 14, pts[2])
+    process(16, "tmux: server", 1)
+    process(17, "bash", 16, pts[3])
+    process(18, "python3", 11)
+    assert shells(str(tmp_path)) == ["0", "2"]

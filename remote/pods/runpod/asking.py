@@ -9,6 +9,7 @@ from remote.errors import ConfigError
 from remote.pods.model import PodSpec
 
 PORTS = ("22/tcp",)
+CPU = "cpu3c"  # the family that `instanceId: "cpu3c-2-4"` of the older API names
 MAX_NAME = 191
 MAX_ENV = 50
 MIN_VOLUME_GB = 10
@@ -30,7 +31,12 @@ def _broken(name: str, spec: PodSpec) -> list[tuple[str, str]]:
     rules = [
         (not 0 < len(name) <= MAX_NAME, f"its name has {len(name)} characters", f"Use 1 to {MAX_NAME}."),
         (not spec.image and not spec.template_id, "it has neither image nor template", "Name one."),
-        (not spec.gpu, "it has no GPU type", 'Name RunPod\'s id of one, such as "NVIDIA A100-SXM4-80GB".'),
+        (spec.gpu == "", "it has no GPU type", 'Name RunPod\'s id of one, such as "NVIDIA A100-SXM4-80GB".'),
+        (
+            spec.gpu is None and spec.volume_gb is not None,
+            "one without a GPU has no kept disk on its host",
+            "Name a GPU, or give it a network volume.",
+        ),
         (spec.gpu_count < 1, f"it asks for {spec.gpu_count} GPUs", "Ask for 1 or more."),
         (spec.disk_gb < 1, f"its container disk has {spec.disk_gb} GB", "Give 1 GB or more."),
         (not spec.mount.startswith("/"), f'"{spec.mount}" is no absolute path', "Mount the volume at /workspace."),
@@ -81,6 +87,7 @@ def _spot(spec: PodSpec) -> list[tuple[bool, str, str]]:
     if spec.bid is None:
         return []
     return [
+        (spec.gpu is None, "the spot market has no pods without a GPU", "Leave out the bid."),
         (not spec.bid.is_finite() or spec.bid <= 0, f"its bid is {spec.bid}", "Bid USD per hour and GPU above 0."),
         (
             len(spec.data_centers) > 1,
@@ -92,12 +99,9 @@ def _spot(spec: PodSpec) -> list[tuple[bool, str, str]]:
 
 def body(name: str, spec: PodSpec) -> dict[str, Any]:
     """The REST request that rents this pod. Sizes in GB."""
-    gpu: dict[str, Any] = {"id": spec.gpu, "count": spec.gpu_count}
-    if spec.min_cuda is not None:
-        gpu["minCudaVersion"] = spec.min_cuda
     asked: dict[str, Any] = {
         "name": name,
-        "gpu": gpu,
+        **_processor(spec),
         "cloud": spec.cloud.value,
         "disk": spec.disk_gb,
         "ports": list(PORTS),
@@ -114,6 +118,16 @@ def body(name: str, spec: PodSpec) -> dict[str, Any]:
     elif spec.volume_gb is not None:
         asked["mounts"] = {"persistent": {"size": spec.volume_gb, "path": spec.mount}}
     return asked
+
+
+def _processor(spec: PodSpec) -> dict[str, Any]:
+    """What computes: graphics cards, or, to reach the data on a network volume, two of the cheapest processors."""
+    if spec.gpu is None:
+        return {"cpu": {"id": CPU, "vcpuCount": 2}}
+    gpu: dict[str, Any] = {"id": spec.gpu, "count": spec.gpu_count}
+    if spec.min_cuda is not None:
+        gpu["minCudaVersion"] = spec.min_cuda
+    return {"gpu": gpu}
 
 
 def spot_input(name: str, spec: PodSpec) -> dict[str, Any]:

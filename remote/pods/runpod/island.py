@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from remote.errors import ApiRetired, ProviderError, RateLimited, RuleBroken
@@ -33,6 +34,9 @@ FRESH_S = 60.0
 BALANCE = "query balance { myself { id clientBalance currentSpendPerHr spendLimit } }"
 SPOT = """mutation createSpotPod($input: PodRentInterruptableInput!) {
   podRentInterruptable(input: $input) { id costPerHr desiredStatus }
+}"""
+SPOT_START = """mutation startSpotPod($input: PodBidResumeInput!) {
+  podBidResume(input: $input) { id costPerHr desiredStatus }
 }"""
 STARTED = "query pod($input: PodFilter!) { pod(input: $input) { id lastStartedAt } }"
 
@@ -89,6 +93,14 @@ class Island:
         op = Op("create", f"rent the spot pod {name}")
         await self._room()
         return await self._ask(op, SPOT, {"input": asking.spot_input(name, spec)}, _created, buys=True)
+
+    async def start_spot(self, pod_id: str, bid: Decimal, gpu_count: int) -> None:
+        """Start a stopped spot pod by a bid (USD/hour and GPU). Never repeated. Raises NoCapacityOnHost, and
+        OutcomeUnknown when it may start all the same."""
+        op = Op("start", f"start the spot pod {pod_id}")
+        await self._room()
+        asked = {"podId": pod_id, "bidPerGpu": float(bid), "gpuCount": gpu_count}
+        await self._ask(op, SPOT_START, {"input": asked}, _resumed, buys=True)
 
     async def last_started_at(self, pod_id: str) -> float | None:
         """When the pod was last started, unix seconds; None when that is not told."""
@@ -177,6 +189,10 @@ def _unpack(op: Op, raw: bytes, read: Callable[[Mapping[str, Any]], T], hide: Hi
 
 def _created(data: Mapping[str, Any]) -> str:
     return identifier(mapping(data.get("podRentInterruptable")).get("id"))
+
+
+def _resumed(data: Mapping[str, Any]) -> None:
+    identifier(mapping(data.get("podBidResume")).get("id"))
 
 
 def _started(data: Mapping[str, Any]) -> float | None:

@@ -11,13 +11,14 @@ import os
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 
 from remote import secrets
-from remote.errors import ConfigError, Conflict, NotFound, ProviderError
+from remote.errors import ConfigError, Conflict, NotFound, OutcomeUnknown, ProviderError
 from remote.pods.limited import Limited
 from remote.pods.model import Balance, Cloud, LogLine, Offer, Pod, PodSpec, PodStatus, Volume
 from remote.pods.provider import BillingRecords, Capability, LogLines, Offers, Volumes
@@ -144,6 +145,21 @@ class RunPodProvider(Limited):
             return await self._act(op, pod_id, "start", Repeat.SAFELY, started)
         except Conflict as conflict:
             return await self._reconciled(conflict, pod_id, _UP)
+
+    async def start_spot(self, pod_id: str, bid: Decimal, gpu_count: int) -> Pod:
+        """Start a stopped spot pod by a bid. Sent once; without an answer a look at the pod tells.
+
+        Raises NoCapacityOnHost, and OutcomeUnknown when it may start all the same.
+        """
+        pod = await self.get(pod_id)
+        if pod.status not in _UP:
+            try:
+                await self._island.start_spot(pod_id, bid, gpu_count)
+            except OutcomeUnknown:
+                if (await self.get(pod_id)).status not in _UP:
+                    raise
+            pod = await self.get(pod_id)
+        return replace(pod, spot=True)
 
     async def stop(self, pod_id: str) -> Pod:
         """Stop it. The reply acknowledges; the pod has stopped once it reads so."""

@@ -203,6 +203,7 @@ def _check_library(spec: PodSpec) -> None:
     """Raise ConfigError for what the REST API takes and the library does not."""
     lacking = {
         "rent spot pods": spec.bid is not None,
+        "rent pods without a GPU on a network volume": spec.gpu is None,
         "ask for one of several data centres": len(spec.data_centers) > 1,
     }
     for what, asked in lacking.items():

@@ -59,9 +59,9 @@ CAUSES: tuple[tuple[Callable[[AppState], AppState], str], ...] = (
     (step_failed, "stage-1/sft failed"),
     (gate_waits, "gate of stage 1 explicit: FAIL"),
     (run_done, "finished: every gate passed"),
-    (budget, "the day budget is nearly used up: $33.00 of $40.00"),
+    (budget, "82 % of the budget of the day are spent: $33.00 of $40.00"),
     (idle, "idle for 15 minutes"),
-    (stops_soon, "stops itself in 5 min: idle"),
+    (stops_soon, "stops itself in 5:00 (idle)"),
     (lost, "is GONE: the provider does not list it"),
 )
 

@@ -1,0 +1,232 @@
+"""Every budget of the panel in one command: `python -m benchmarks.panel_budgets` (about ten minutes; `--quick`: two).
+
+Each part is a process of its own, on a real pseudo-terminal of 160×45 where it draws. The log parts are those of
+`benchmarks.log_engine`, ours and three other ways. What is written says how loaded the machine was: a number that
+misses its budget while the process stood waiting for a processor says more about the machine than about the panel.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.log_engine import SIZE, on_a_terminal, resident, starved
+
+RESULTS = Path(__file__).parent / "results" / "panel_budgets.json"
+TABLE = RESULTS.with_suffix(".md")
+RUNS = 5
+IDLE_S = 20.0
+CARDS = 600
+LIMIT_S = 60.0
+
+BUDGETS: tuple[tuple[str, str, float, bool], ...] = (
+    ("burst.ours.lag_p99_ms", "50,000 lines/s: p99 lag of the event loop, ms", 100, True),
+    ("burst.ours.cpu_share", "50,000 lines/s: share of a core", 0.40, True),
+    ("burst.ours.lines_exact", "50,000 lines/s: every line, the last one shown", 1, False),
+    ("big.ours.tail_visible_ms", "1 GB log: its end is seen, ms", 300, True),
+    ("big.ours.indexed_s", "1 GB log: index, s", 3, True),
+    ("big.ours.searches.regex.first_ms", "1 GB log: regex, first hits, ms", 200, True),
+    ("big.ours.rss_after_index_mb", "10 M lines: memory, MB", 250, True),
+    ("board.first_paint_ms", f"board of {CARDS} cards: first paint, ms", 500, True),
+    ("idle.cpu_percent", "idle, a quiet log followed: % of a core", 3, True),
+    ("panel.first_paint_ms", "panel: first paint, ms (400 on a Mac)", 900, True),
+    ("status.wall_ms", "`maxcai status`, ms", 120, True),
+)
+"""(number, what it is, budget, True: at most, False: at least)."""
+
+
+def panel_on(folder: Path, view: str, seconds: float) -> dict[str, Any]:
+    """In the child: open a panel over a workspace, look at a view, stay for a while; what it took."""
+    began = time.perf_counter()
+    from app.controller import Controller
+    from app.settings import Settings
+    from app.tui.app import PanelApp
+    from app.workspace import find
+
+    took: dict[str, Any] = {}
+    workspace = find(folder)
+
+    async def look(app: PanelApp) -> None:
+        while "first_paint_ms" not in took:
+            await asyncio.sleep(0.005)
+        if view != "overview":
+            began_view = time.perf_counter()
+            app.do(f"view.{view}")
+            while app.bridge.boards.cards is None or app.view != view or not _drawn(app):
+                await asyncio.sleep(0.005)
+            took["first_paint_ms"] = round((time.perf_counter() - began_view) * 1000)
+        await asyncio.sleep(min(3.0, seconds))
+        cpu, wall, waited = time.process_time(), time.perf_counter(), starved()
+        await asyncio.sleep(seconds)
+        wall = time.perf_counter() - wall
+        took["cpu_percent"] = round(100 * (time.process_time() - cpu) / wall, 2)
+        took["waited_for_cpu_percent"] = round(100 * (starved() - waited) / wall, 2)
+        took["rss_mb"] = round(resident() / 1e6, 1)
+        app.exit(0)
+
+    async def run() -> None:
+        app = PanelApp(Controller(workspace, Settings(), readonly=True))
+        paint = app.paint
+
+        def measured(picture: Any) -> None:
+            paint(picture)
+            took.setdefault("first_paint_ms", round((time.perf_counter() - began) * 1000))
+
+        app.paint = measured  # type: ignore[method-assign]
+        task = asyncio.create_task(look(app))
+        await app.run_async()
+        task.cancel()
+
+    asyncio.run(run())
+    return took
+
+
+def _drawn(app: Any) -> bool:
+    """Whether a card stands on the screen."""
+    strips = app.screen._compositor.render_strips()
+    return any("card number" in "".join(segment.text for segment in strip) for strip in strips)
+
+
+def workspace_with_cards(folder: Path) -> Path:
+    """A workspace whose board has many cards, and a run whose log is followed and quiet."""
+    for number in range(CARDS):
+        lane = ("pending", "in_progress", "blocked", "completed")[number % 4]
+        path = folder / "task_board" / lane / f"20260101_{number:06d}_P{number % 4}_card_{number}.md"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"# card number {number}\n\n**Priority**: P{number % 4}\n\n## Success Criteria\n- [ ] one\n")
+    return folder
+
+
+def in_a_child(folder: Path, view: str, seconds: float) -> dict[str, Any]:
+    """`panel_on` in a process of its own on a terminal."""
+    out = folder / "outcome.json"
+    out.unlink(missing_ok=True)
+    words = ["--child", view, "--folder", str(folder), "--seconds", str(seconds), "--out", str(out)]
+    on_a_terminal([sys.executable, "-m", "benchmarks.panel_budgets", *words], LIMIT_S + seconds)
+    found: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {"stopped_after_s": LIMIT_S + seconds}
+    return found
+
+
+def commands(folder: Path) -> dict[str, Any]:
+    """`maxcai status` from start to end, beside Python alone: the best and the median of several."""
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (os.getcwd(), os.environ.get("PYTHONPATH"))))}
+    took: dict[str, Any] = {}
+    for name, words in (("python", ["-c", ""]), ("status", ["-m", "app", "-C", str(folder), "status"])):
+        seconds = []
+        for _ in range(RUNS):
+            began = time.perf_counter()
+            subprocess.run([sys.executable, *words], env=env, check=True, capture_output=True)
+            seconds.append(time.perf_counter() - began)
+        took[name] = {"wall_ms": round(1000 * min(seconds)), "median_ms": round(1000 * statistics.median(seconds))}
+    return took
+
+
+def logs(quick: bool, folder: Path) -> dict[str, Any]:
+    """The contest of `benchmarks.log_engine`."""
+    out = folder / "logs.json"
+    size = ["--seconds", "5", "--lines", "1000000"] if quick else []
+    subprocess.run([sys.executable, "-m", "benchmarks.log_engine", "--out", str(out), *size], check=True)
+    found: dict[str, Any] = json.loads(out.read_text())
+    return {name: found[name] for name in ("asked", "burst", "big")}
+
+
+def number(results: dict[str, Any], path: str) -> float | None:
+    """A number of the results by its path; None where it was not measured."""
+    value: Any = results
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def verdicts(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each budget with what was measured."""
+    rows = []
+    for path, what, budget, most in BUDGETS:
+        found = number(results, path)
+        held = None if found is None else (found <= budget if most else found >= budget)
+        rows.append({"what": what, "budget": budget, "measured": found, "held": held})
+    return rows
+
+
+def table(results: dict[str, Any]) -> str:
+    """For people, in Markdown."""
+    load = results["machine"]["load"]
+    lines = [
+        "# Budgets of the panel", "",
+        f"`python -m benchmarks.panel_budgets`, {results['machine']['cpus']} processors, Python "
+        f"{results['machine']['python']}; load average {load['before']} before and {load['after']} after.", "",
+        "| what | budget | measured | |", "|---|---|---|---|",
+    ]  # fmt: skip
+    words = {True: "held", False: "**missed**", None: "not measured"}
+    lines += [f"| {r['what']} | {r['budget']:g} | {r['measured']} | {words[r['held']]} |" for r in results["budgets"]]
+    lines += ["", "Beside other ways of showing a log (`stopped_after_s`: ended by its time limit):", ""]
+    keys = {
+        "burst": (
+            "lines",
+            "last_line_seen",
+            "seconds",
+            "cpu_share",
+            "waited_for_cpu_share",
+            "lag_p99_ms",
+            "peak_rss_mb",
+        ),
+        "big": ("tail_visible_ms", "indexed_s", "lines", "lag_max_ms", "peak_rss_mb"),
+    }
+    for part, names in keys.items():
+        lines += [f"| {part} | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+        for kind, found in results.get(part, {}).items():
+            lines.append(f"| {kind} | {' | '.join(str(found.get(name, '')) for name in names)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Measure everything, or be one panel. Exit code 0: everything was measured, whatever came out."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.panel_budgets", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="smaller logs, shorter times")
+    parser.add_argument("--no-logs", action="store_true", help="leave the log parts out")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    for inner in ("--child", "--folder"):
+        parser.add_argument(inner, help=argparse.SUPPRESS)
+    parser.add_argument("--seconds", type=float, default=0.0, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        args.out.write_text(json.dumps(panel_on(Path(args.folder), args.child, args.seconds)))
+        return 0
+    before = os.getloadavg()
+    idle = 5.0 if args.quick else IDLE_S
+    results: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="panel-budgets-") as name:
+        folder = workspace_with_cards(Path(name))
+        results |= commands(folder)
+        results["panel"] = min((in_a_child(folder, "overview", 0.0) for _ in range(3)), key=_first_paint)
+        results["board"] = min((in_a_child(folder, "board", 0.0) for _ in range(3)), key=_first_paint)
+        results["idle"] = in_a_child(folder, "overview", idle)
+        if not args.no_logs:
+            results |= logs(args.quick, Path(name))
+    load = {"before": [round(x, 1) for x in before], "after": [round(x, 1) for x in os.getloadavg()]}
+    machine = {"cpus": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version(), "load": load}
+    results = {"machine": machine, "terminal": SIZE, "budgets": verdicts(results), **results}
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(results, indent=2) + "\n")
+    args.out.with_suffix(".md").write_text(table(results))
+    print(table(results))
+    return 0
+
+
+def _first_paint(found: dict[str, Any]) -> float:
+    return float(found.get("first_paint_ms", float("inf")))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
