@@ -25,11 +25,10 @@ import torch
 
 from pipeline import prompts
 from pipeline.engines.base import ChoiceRequest, Request
-from pipeline.engines.kernels import product
+from pipeline.engines.kernels import emulates_bf16, product
 from pipeline.engines.stopping import TAIL
 from pipeline.engines.transformers_engine import TransformersEngine
 from pipeline.evals.items import build
-from pipeline.models.arithmetic import emulates_bf16
 from pipeline.models.load import Tokens, load_model, load_tokens
 from pipeline.models.resolve import resolve
 from pipeline.recipe import Model, Precision
