@@ -1,5 +1,5 @@
-"""In what training multiplies. A processor without bf16 units emulates them: a bf16 product then takes four times as long
-as the same one in fp32 (measured: 22 against 85 GFLOP/s a core). `engines.kernels` does the like for inference."""
+"""In what training multiplies. A processor without bf16 units emulates them: a bf16 product then takes four times as
+long as the same one in fp32 (measured: 22 against 85 GFLOP/s a core). `engines.kernels` does the like for inference."""
 
 from __future__ import annotations
 
