@@ -255,8 +255,8 @@ def _review(supervisor: Supervisor, recipe: str) -> list[str]:
 
 
 def _go_on(context: Context, step: str | None) -> tuple[Way, ...]:
-    """The run that is over could go on where it ended, or from the step under the cursor. What its own pod would cost is
-    asked then: it may be another one."""
+    """The run that is over could go on where it ended, or from the step under the cursor. What its pod costs is asked
+    then: it may be another one."""
     run = context.state().run
     if run is None or run.state in ("running", "pending"):
         return ()
