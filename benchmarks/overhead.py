@@ -20,10 +20,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from benchmarks.far_server import REPO, FarServer, far_server
 from benchmarks.transfers import machine
@@ -31,7 +31,7 @@ from remote import jobs, ssh
 from remote.agent.client import Agent
 from remote.sync.push import push
 from remote.sync.scan import Scan, scan
-from remote.tail import follow
+from remote.tail import Growth, follow
 
 RESULTS = Path(__file__).parent / "results" / "overhead.json"
 PACKAGES = ("app", "pipeline", "remote", "task_board", "reviews")
@@ -64,7 +64,8 @@ async def once(far: FarServer, state: Path, spool: Path) -> dict[str, float]:
         argv = job(agent.tree_dir(found.tree_id), agent.run_dir(run_id))
         await jobs.launch(agent, jobs.LaunchSpec(run_id, 1, argv, cwd_tree=found.tree_id))
         marks.append(("launch", time.monotonic()))
-        async with aclosing(follow(agent, run_id, spool / run_id, ["events.jsonl"])) as growths:
+        stream = follow(agent, run_id, spool / run_id, ["events.jsonl"])
+        async with aclosing(cast("AsyncGenerator[Growth, None]", stream)) as growths:
             async for _growth in growths:
                 break
         marks.append(("first event", time.monotonic()))

@@ -14,6 +14,8 @@ import shlex
 import signal
 import socket
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +62,10 @@ class Loopback(Server):
         return response
 
     async def on_startup(self, _app: web.Application) -> None:
-        """Say where it is; textual-serve would draw a logo."""
+        """Nothing: textual-serve would draw a logo here, before anything listens."""
+
+    def told(self, *_words: object) -> None:
+        """Say where it is, once it listens."""
         print(f"read-only panel at {self.public_url} (this machine only; ctrl+c ends it)", flush=True)
 
     def serve(self, debug: bool = False) -> None:
@@ -75,7 +80,7 @@ class Loopback(Server):
             port=self.port,
             handle_signals=False,
             loop=loop,
-            print=None,
+            print=self.told,
             access_log=None,
             shutdown_timeout=2.0,  # an open tab would hold it for a minute
         )
@@ -92,6 +97,13 @@ def taken(port: int) -> bool:
     return False
 
 
+def leave_with(parent: int) -> None:
+    """End this process once the server that started it is gone: nobody could see it, and it would go on asking."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(0)
+
+
 def panel(folder: Path) -> int:
     """One panel for one tab: always read-only. textual-serve has put its driver into the environment."""
     from app.controller import Controller
@@ -99,6 +111,7 @@ def panel(folder: Path) -> int:
     from app.tui.app import run_panel
     from app.workspace import find
 
+    threading.Thread(target=leave_with, args=(os.getppid(),), daemon=True).start()
     settings = load(folder, os.environ)
     workspace = find(folder, settings.state_dir, settings.runs_dir)
     return run_panel(workspace, controller=Controller(workspace, settings, readonly=True))
@@ -118,7 +131,7 @@ def main(argv: list[str] | None = None) -> int:
     if taken(asked.port):
         parser.error(f"--port {asked.port} is in use; name another one")
     words = [sys.executable, "-m", "app.tui.serve", "--tab", "-C", str(asked.folder.resolve())]
-    Loopback(shlex.join(words), asked.port).serve()
+    Loopback(f"exec {shlex.join(words)}", asked.port).serve()
     return 0
 
 

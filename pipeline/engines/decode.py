@@ -110,7 +110,7 @@ def _grouped(logits: torch.Tensor) -> torch.Tensor | None:
 def normalisers(logits: torch.Tensor) -> torch.Tensor:
     """log of the sum of exp over the vocabulary in fp32, [batch]."""
     step = max(1, _ROWS_AT_ONCE // logits.shape[-1]) if logits.device.type == "cpu" else max(1, len(logits))
-    return torch.cat([torch.logsumexp(part.float(), dim=-1) for part in logits.split(step)])
+    return torch.cat([torch.logsumexp(part.float(), dim=-1) for part in torch.split(logits, step)])
 
 
 def _nucleus(values: Any, temperatures: Any, top_ps: Any, draws: Any) -> Any:

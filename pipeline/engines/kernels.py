@@ -11,12 +11,19 @@ from typing import Any
 
 import torch
 
-from pipeline.models.arithmetic import emulates_bf16
-
 _BLOCK = 1024 * 640
 """Weights widened at a time: 2.6 MB in fp32. Larger blocks fall out of the cache and lose a quarter (measured)."""
 _FEW = 4
 """Rows under which the emulated product is the faster one."""
+
+
+def emulates_bf16(device: torch.device) -> bool:
+    """Whether bf16 products on this device are made of fp32 ones by the library. By the processor's flags alone, so
+    that a run resumed on the same machine takes the same path."""
+    if device.type != "cpu":
+        return False
+    native = (torch.cpu._is_avx512_bf16_supported, torch.cpu._is_amx_tile_supported)
+    return torch.cpu._is_avx512_supported() and not any(known() for known in native)
 
 
 def widen_products(model: Any) -> int:

@@ -16,7 +16,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from pipeline.models.arithmetic import emulates_bf16
+from pipeline.engines.kernels import emulates_bf16
 
 NAME = "maxcai_packed"
 """How transformers knows this attention; without a `packed` argument it is its own `sdpa`."""

@@ -120,12 +120,13 @@ class TransformersEngine:
     def _forced(self, pairs: Sequence[IdPair]) -> list[TokenLogprobs]:
         """One batch; only the logits that predict a response token are made."""
         rows = [p.prompt_ids + p.response_ids for p in pairs]
-        wanted, at = [], 0
+        wanted: list[int] = []
+        at = 0
         for row, pair in zip(rows, pairs, strict=True):
             at += len(row)
             wanted += range(at - len(pair.response_ids) - 1, at - 1)
         logits = self._read(Slots(len(rows), max(map(len, rows))), rows, 0, wanted)
-        parts = logits.split([len(p.response_ids) for p in pairs])
+        parts = torch.split(logits, [len(p.response_ids) for p in pairs])
         return [_read_off(part, p.response_ids) for part, p in zip(parts, pairs, strict=True)]
 
 

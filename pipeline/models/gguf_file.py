@@ -6,6 +6,7 @@ Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, version 3, li
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,15 +41,16 @@ class GGUFFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self._bytes = np.memmap(path, mode="r")
         self._at = 0
         try:
+            with path.open("rb") as file:
+                self._bytes = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             magic, version, tensors, facts = self._unpack("4sIQQ")
             if magic != b"GGUF" or version != 3:
                 raise ModelError(f"{path} is no GGUF file of version 3", "install the model package again")
             self.fields: dict[str, Any] = {self._string(): self._value(self._unpack("I")[0]) for _ in range(facts)}
             self.tensors = [self._tensor() for _ in range(tensors)]
-        except (struct.error, UnicodeDecodeError, KeyError) as error:
+        except (struct.error, ValueError, KeyError) as error:
             raise ModelError(f"{path} is damaged: {error}", "install the model package again") from error
         alignment = int(self.fields.get("general.alignment", 32))
         self._data = -(-self._at // alignment) * alignment
@@ -64,7 +66,7 @@ class GGUFFile:
         rows = int(np.prod(tensor.shape)) // columns
         width = columns // elements * size
         begin = self._data + tensor.offset
-        raw = self._bytes[begin : begin + rows * width].reshape(rows, width)
+        raw = np.frombuffer(self._bytes, np.uint8, rows * width, begin).reshape(rows, width)
         step = max(1, _BLOCK_BYTES // width)
         for first in range(0, rows, step):
             yield slice(first, min(rows, first + step)), dequantize(np.array(raw[first : first + step]), kind)
@@ -93,8 +95,7 @@ class GGUFFile:
         return list(self._unpack(f"{count}{_NUMBERS[kind]}"))
 
     def _strings(self, count: int) -> list[str]:
-        """Many strings: out of one block of memory, since a memory map answers each question slowly."""
-        view, at, found = memoryview(self._bytes), self._at, []
+        view, at, found = self._bytes, self._at, list[str]()
         length_of = struct.Struct("<Q").unpack_from
         for _ in range(count):
             end = at + 8 + length_of(view, at)[0]

@@ -90,8 +90,11 @@ class Timeline:
         ran = [row for row in self.rows if row.worked]
         if not self.seconds or not ran or not all(row.times for row in ran):
             return None
-        parts = (sum(row.times[name] for row in ran) / self.seconds for name in ("computing_s", "loading_s", "start_s"))
-        return Usage(*parts, statistics.median(row.times["start_s"] for row in ran))
+        held = self.seconds
+        computing, loading, starting = (
+            sum(row.times[name] for row in ran) / held for name in ("computing_s", "loading_s", "start_s")
+        )
+        return Usage(computing, loading, starting, statistics.median(row.times["start_s"] for row in ran))
 
     @property
     def by_stage(self) -> list[Total]:

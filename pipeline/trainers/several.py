@@ -36,8 +36,8 @@ def spawn_dpo(
     weights: Path, device: str, adapter: Path | None, pairs: Sequence[PairRow], train: Train, plan: Plan
 ) -> dict[str, Any]:
     """`preference.train_dpo` on `plan.ranks` devices of one kind."""
-    job = {"kind": "dpo", "device": device, "rows": [asdict(p) for p in pairs]}
-    job["adapter"] = str(adapter) if adapter else None
+    rows = [asdict(p) for p in pairs]
+    job = {"kind": "dpo", "device": device, "rows": rows, "adapter": str(adapter) if adapter else None}
     return apart.spawn(MODULE, SCRATCH, job, weights, train, plan, plan.ranks)
 
 

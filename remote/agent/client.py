@@ -217,7 +217,8 @@ class Frames:
             raise AgentFailed("The pod sent a frame of an impossible length.")
         while len(self._buffer) < length:
             await self._more()
-        payload = bytes(self._buffer[:length])
+        with memoryview(self._buffer) as view:  # a slice of the buffer itself would be one more copy
+            payload = bytes(view[:length])
         del self._buffer[:length]
         return head, payload
 

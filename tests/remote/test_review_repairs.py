@@ -99,6 +99,9 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
     async def none_missing(*_: object) -> Unpulled:
         return ()
 
+    async def nobody(*_: object) -> int:
+        return 0
+
     async def observe(pod: Pod, now: float, *runs: JobStatus) -> Activity:
         async def listed(_: object) -> tuple[JobStatus, ...]:
             return runs
@@ -109,6 +112,7 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
         return found
 
     monkeypatch.setattr(activity, "_missing", none_missing)
+    monkeypatch.setattr(activity, "tell_shells", nobody)
     return observe
 
 
