@@ -23,10 +23,10 @@ from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import _ChunkedCELMHeadOutput as LossOutput
 
 from pipeline.errors import StepError, Stopped
-from pipeline.models.arithmetic import trains_wide, widen
 from pipeline.models.load import Tokens
 from pipeline.recipe import Dpo, Lora, Precision, Sft
 from pipeline.tokenise import IGNORE, TokenRow
+from pipeline.trainers.arithmetic import trains_wide, widen
 from pipeline.trainers.callbacks import StepCallback, newest_complete
 from pipeline.trainers.flat import response_logps, use_rows
 from pipeline.trainers.plan import Plan

@@ -156,7 +156,7 @@ def test_where_bf16_is_emulated_its_weights_are_computed_with_in_fp32(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The shipped weights are bf16 numbers, so both ways train the same adapter; the vocabulary stays narrow."""
-    monkeypatch.setattr("pipeline.models.arithmetic.emulates_bf16", lambda _: True)
+    monkeypatch.setattr("pipeline.trainers.arithmetic.emulates_bf16", lambda _: True)
     sft, dpo = Sft(batch=9, epochs=2, learning_rate=1e-3), Dpo(batch=9, epochs=2)
     for name, precision in (("wide", Precision.BF16), ("fp32", Precision.FP32)):
         net, where = load_model(TINY, precision, "cpu"), plan(tmp_path / name, precision=precision)

@@ -1,5 +1,5 @@
-"""In what a processor multiplies. One without bf16 units emulates them: a bf16 product then takes four times as long as
-the same one in fp32 (measured: 22 against 85 GFLOP/s a core). Training is served here, inference by `engines.kernels`."""
+"""In what training multiplies. A processor without bf16 units emulates them: a bf16 product then takes four times as
+long as the same one in fp32 (measured: 22 against 85 GFLOP/s a core). `engines.kernels` does the like for inference."""
 
 from __future__ import annotations
 
@@ -7,16 +7,8 @@ from typing import Any
 
 import torch
 
+from pipeline.engines.kernels import emulates_bf16
 from pipeline.recipe import Precision
-
-
-def emulates_bf16(device: torch.device) -> bool:
-    """Whether bf16 products on this device are made of fp32 ones by the library. By the processor's flags alone, so
-    that a run resumed on the same machine takes the same path."""
-    if device.type != "cpu":
-        return False
-    native = (torch.cpu._is_avx512_bf16_supported, torch.cpu._is_amx_tile_supported)
-    return torch.cpu._is_avx512_supported() and not any(known() for known in native)
 
 
 def trains_wide(precision: Precision, device: torch.device) -> bool:
