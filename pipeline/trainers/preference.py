@@ -16,6 +16,7 @@ from peft import PeftModel, get_peft_model, set_peft_model_state_dict
 from safetensors.torch import load_file
 from transformers import set_seed
 from trl import DPOConfig, DPOTrainer
+from trl.models.utils import _ForwardRedirection
 
 from pipeline.errors import StepError
 from pipeline.models.errors import ModelError
@@ -121,6 +122,7 @@ class _IdDpoTrainer(DPOTrainer):  # type: ignore[misc]
         """Called by TRL in its constructor, after it has made the reference."""
         # TRL couples its chunked path to the presence of the liger package, which the path itself does not use.
         self.use_liger_kernel = True
+        self._forward_redirection = _ForwardRedirection()  # through which several devices reach that path
         _undo_rounding(self.model)
         if self.accelerator.num_processes > 1:
             dataset = self._shared(dataset)
