@@ -41,7 +41,7 @@ screenshots: .venv/.dev ## docs/images from a recorded run (RUN=its id or direct
 	$(BIN)/python -m app.tui.gallery $(RUN)
 
 test: .venv/.dev lint types contracts ## everything that must be green
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile $(ARGS)
 
 test-slow: .venv/.dev ## the minutes-long tests as well
 	$(BIN)/python -m pytest $(ARGS)

@@ -68,5 +68,6 @@ ACTIONS: tuple[Action, ...] = (
     replace(_act("view.edit", "e", "Edit", "open what is under the cursor in $EDITOR"), enabled=_may_edit),
     _act("view.browse", "o", "Open in the browser", "the run's report"),
     _act("view.next_pane", "tab", "Next pane", "the focus to the next pane; shift+tab to the one before"),
+    _act("view.suspend", "ctrl+z", "Suspend", "back to the shell for a moment; fg brings the panel back"),
     _act("view.quit", "q", "Quit", "leave the panel; the run and the pod go on"),
 )

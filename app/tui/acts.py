@@ -199,6 +199,7 @@ VIEW_ACTS: Mapping[str, Callable[[PanelApp], None]] = {
     "view.previous_stream": stream(-1),
     "view.next_stream": stream(1),
     "view.next_pane": next_pane,
+    "view.suspend": lambda app: app.action_suspend_process(),
     "view.quit": lambda app: app.go(leave(app)),
     **LOG_ACTS,
     **PLACE_ACTS,

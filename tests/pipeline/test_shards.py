@@ -20,7 +20,7 @@ from pipeline.steps.base import Shard, StepContext
 from tests.pipeline.model_tools import Memory
 
 STEP, KEY = "stage-1/answer", "ab" * 32
-SMALL = ("data.answers=2", "data.calibration_items=10", "stages=[1]", "runtime.generate_tokens=300")
+SMALL = ("data.answers=2", "data.calibration_items=10", "stages=[1]", "runtime.generate_tokens=100")
 
 
 def recipe() -> Recipe:

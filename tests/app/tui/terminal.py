@@ -29,7 +29,7 @@ class Terminal:
         words = ["env", *(f"{name}={value}" for name, value in environment.items()), "sh", "-i"]
         width, height = map(str, size)
         self.tmux("-f", "/dev/null", "new-session", "-d", "-x", width, "-y", height, "-c", str(folder), *words)
-        self.tmux("set-option", "-g", "window-size", "manual")
+        self.resize(*size)  # from here on the window has the size that it is given
         self.until(lambda text: PROMPT.strip() in text)
 
     def tmux(self, *words: str) -> str:

@@ -90,9 +90,9 @@ def test_a_terminal_that_vanishes_takes_the_panel_with_it(opened: Opener, worksp
         assert running is not None
         screen.tmux("respawn-pane", "-k", "sleep 60")
         ends = time.monotonic() + 30
-        while running.alive() and time.monotonic() < ends:
+        while running.alive and time.monotonic() < ends:
             time.sleep(0.1)
-        assert not running.alive()
+        assert not running.alive
 
 
 def test_without_colour_nothing_is_coloured(opened: Opener) -> None:
