@@ -78,7 +78,8 @@ DESIGN = {
         "colon": "view.palette", "ctrl+p": "view.palette", "?": "view.help", "@": "view.journal", "s": "pod.start",
         "O": "pod.offers", "x": "pod.stop", "X": "pod.terminate", "S": "pod.ssh", "P": "push", "p": "pull",
         "r": "run.start", "c": "run.resume", "I": "run.cancel", "K": "run.kill", "v": "run.report", "$": "cost",
-        "a": "alerts", "e": "view.edit", "o": "view.browse", "R": "refresh", "u": "view.undo", "ctrl+z": "view.suspend", "q": "view.quit",
+        "a": "alerts", "e": "view.edit", "o": "view.browse", "R": "refresh", "u": "view.undo", "q": "view.quit",
+        "ctrl+z": "view.suspend",
     },
     Scope.LOGS: {
         "left_square_bracket": "view.previous_stream", "right_square_bracket": "view.next_stream", "/": "view.find",

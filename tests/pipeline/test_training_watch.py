@@ -127,7 +127,8 @@ def test_the_time_that_a_checkpoint_took_decides_how_early_the_last_one_begins(t
     assert not wants_to_save(one, 1)
     (tmp_path / "checkpoint-2").mkdir()
     one.stepped_at = time.monotonic() - 25.0
-    one.on_save(SimpleNamespace(output_dir=str(tmp_path)), SimpleNamespace(global_step=2, is_world_process_zero=True), None)
+    state = SimpleNamespace(global_step=2, is_world_process_zero=True)
+    one.on_save(SimpleNamespace(output_dir=str(tmp_path)), state, None)
     assert one.save_s == pytest.approx(25.0, abs=1.0)
     assert wants_to_save(one, 3)
 
