@@ -26,7 +26,7 @@ class Terminal:
 
     def __init__(self, socket: Path, folder: Path, size: tuple[int, int], environment: dict[str, str]) -> None:
         self._socket = socket
-        words = ["env", *(f"{name}={value}" for name, value in environment.items()), "sh", "-i"]
+        words = ["env", "-i", *(f"{name}={value}" for name, value in environment.items()), "sh", "-i"]
         width, height = map(str, size)
         self.tmux("-f", "/dev/null", "new-session", "-d", "-x", width, "-y", height, "-c", str(folder), *words)
         self.resize(*size)  # from here on the window has the size that it is given
@@ -58,6 +58,11 @@ class Terminal:
     def coloured(self) -> str:
         """What is shown, with its escape sequences."""
         return self.tmux("capture-pane", "-p", "-e")
+
+    @property
+    def row(self) -> int:
+        """Line of the cursor, from 0: a field that has the focus has it too."""
+        return int(self.tmux("display-message", "-p", "#{cursor_y}"))
 
     @property
     def alternate(self) -> bool:

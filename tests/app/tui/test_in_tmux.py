@@ -127,3 +127,96 @@ def test_a_file_is_edited_in_the_editor_of_the_user(opened: Opener, workspace_di
         screen.keys("e")
         screen.until(lambda text: (lane / "20260101_P1_look.md").read_text().endswith("edited\n") and screen.alternate)
         screen.sees("PENDING")
+
+
+def lanes(root: Path) -> dict[str, list[str]]:
+    """Names of the files in each lane."""
+    board = root / "task_board"
+    return {lane.name: sorted(path.name for path in lane.glob("*.md")) for lane in board.iterdir() if lane.is_dir()}
+
+
+def test_a_task_is_made_moved_noted_blocked_and_taken_back_by_keys(opened: Opener, workspace_dir: Path) -> None:
+    pending = workspace_dir / "task_board" / "pending"
+    pending.mkdir(parents=True)
+    (pending / "20260101_P1_look.md").write_text("# Look\n\n**Priority:** P1\n\n## Odd header\nkept  as it is\n")
+    with opened() as screen:
+        boot(screen)
+        screen.keys("5")
+        screen.sees("PENDING 1", "Look", "kept  as it is")
+        screen.keys("Space")
+        screen.sees("PENDING 0", "IN PROGRESS 1")
+        screen.keys("Right", "m")
+        screen.sees("enter goes on")
+        screen.type("half of it is done")
+        task = workspace_dir / "task_board" / "in_progress" / "20260101_P1_look.md"
+        screen.until(lambda _: "half of it is done" in task.read_text())
+        screen.keys("b")
+        screen.sees("enter goes on")
+        screen.type("waits for the pod")
+        screen.sees("IN PROGRESS 0", "BLOCKED 1")
+        screen.keys("u")
+        screen.sees("IN PROGRESS 1", "BLOCKED 0")
+        screen.keys("n")
+        screen.sees("what is to be done?")
+        first = screen.row
+        screen.type("Another thing")
+        screen.until(lambda _: screen.row > first)
+        screen.type("P0")
+        screen.sees("PENDING 1", "Another thing")
+        (pending / "20260102_P2_outside.md").write_text("# From outside\n")
+        screen.sees("PENDING 2", "From outside")
+        screen.keys("q")
+        screen.closes()
+    found = lanes(workspace_dir)
+    assert found["in_progress"] == ["20260101_P1_look.md"]
+    assert (len(found["pending"]), found.get("blocked")) == (2, [])
+    assert "## Odd header\nkept  as it is\n" in task.read_text()
+
+
+def test_findings_of_a_review_become_tasks_by_one_key(opened: Opener, workspace_dir: Path) -> None:
+    reviews = workspace_dir / "reviews"
+    for folder in ("requests", "responses"):
+        (reviews / folder).mkdir(parents=True)
+    (reviews / "requests" / "gate.md").write_text(
+        "# Review Request: Look at the gate\n\n**Assigned Reviewers**: codex, gemini\n"
+    )
+    (reviews / "responses" / "gate_codex.md").write_text(
+        "# Review Response\n\n## Summary\nIssues Found\n\n### HIGH\n1. Wrong default\n   - File: `a/loader.py:130`\n"
+    )
+    with opened() as screen:
+        boot(screen)
+        screen.keys("6")
+        screen.sees("Look at the gate", "codex", "gemini")
+        screen.keys("T")
+        board = workspace_dir / "task_board" / "pending"
+        screen.until(lambda _: board.is_dir() and len(list(board.glob("*.md"))) == 1)
+        screen.keys("T")
+        screen.keys("5")
+        screen.sees("PENDING 1", "Wrong default")
+        screen.keys("q")
+        screen.closes()
+    assert len(lanes(workspace_dir)["pending"]) == 1
+
+
+def test_the_first_hour_is_done_by_keys(opened: Opener, workspace_dir: Path) -> None:
+    """Start, push, run, watch, gate, pull, stop; every question is answered with enter."""
+    with opened() as screen:
+        boot(screen)
+        for key, question, then in (
+            ("s", "Start pod", "● RUNNING"),
+            ("P", "Push the code?", "as last pushed"),
+            ("r", "Start a new run?", "◆ PASS"),
+        ):
+            screen.keys(key)
+            screen.sees(question, "enter agrees")
+            screen.keys("Enter")
+            screen.sees(then)
+        screen.sees("✔ finished", "70% 60–78", "against ≥60%")
+        screen.keys("p")
+        screen.sees("home and verified")
+        screen.keys("x")
+        screen.sees("■ STOPPED")
+        screen.keys("q")
+        assert "left=0" in screen.closes()
+    (run,) = (workspace_dir / "runs").glob("*/report.md")
+    assert run.read_text().endswith("verdict PASS\n")
