@@ -16,6 +16,7 @@ from typing import Any
 
 from task_board import fields
 from task_board.document import Document, one_line, plain
+from task_board.reading import read_file
 
 LANES = ("pending", "in_progress", "blocked", "completed")
 FINISHED = "completed"
@@ -28,7 +29,8 @@ _ROLES = {
     "abandoned": "closed", "superseded": "closed", "rejected": "closed", "deprecated": "closed", "wontfix": "closed",
 }  # fmt: skip
 _ORDER = {"in_progress": 1, "pending": 0, "blocked": 2, "completed": 4, "closed": 5}
-_SKIPPED = {"__pycache__", "node_modules", "templates", "template", "docs"}
+SKIPPED = frozenset({"__pycache__", "node_modules", "templates", "template", "docs"})
+"""Folders whose files are no tasks."""
 _ATTACHED = {
     ".py", ".sh", ".json", ".jsonl", ".csv", ".tsv", ".png", ".jpg", ".jpeg", ".svg", ".pdf", ".log", ".yaml", ".yml",
     ".swp", ".tmp", ".bak", ".orig", ".rej", ".pyc", ".html", ".zip",
@@ -38,10 +40,10 @@ _NO_TASK = re.compile(
 )
 _TITLE_PREFIX = re.compile(r"^(?:task\s*[:\-–]\s*|\[?P[0-3]\]?\s*[:\-–]\s*|\[P[0-3]\]\s*)+", re.IGNORECASE)
 _CRITERIA = re.compile(
-    r"\W*(?:(?:success|acceptance|completion|done|exit)\s+)?criteria|\W*definition of done", re.IGNORECASE
+    r"\W*+(?:(?:success|acceptance|completion|done|exit)\s+)?criteria|\W*+definition of done", re.IGNORECASE
 )
 _NO_WORD = re.compile(r"[^a-z ]")
-_DEPENDENCIES = re.compile(r"\W*(?:dependenc(?:y|ies)|depends on|blocked by)\b", re.IGNORECASE)
+_DEPENDENCIES = re.compile(r"\W*+(?:dependenc(?:y|ies)|depends on|blocked by)\b", re.IGNORECASE)
 KEYS = {
     "priority": ("priority",),
     "assigned_to": ("assigned to", "assignee", "assigned"),
@@ -54,6 +56,10 @@ KEYS = {
     "gate": ("gate",),
 }
 _WANTED = {alias: key for key, aliases in KEYS.items() for alias in aliases}
+_ONE_WORD = re.compile(r"^[ \t]*+[-*+][ \t]++`([\w-]++(?:\.md)?)`[ \t]*+$", re.MULTILINE)
+_FRONT = 20_000
+"""Longest front matter, characters: the parser takes a millisecond for each thousand."""
+_DEEPEST = 8
 _ANYWHERE = {"priority", "assigned to", "estimated time", "depends on", "from review"}
 
 
@@ -203,7 +209,7 @@ def render(tasks: list[Task], empty: bool = True) -> str:
     named = dict.fromkeys([*(LANES if empty else ()), *(task.lane for task in tasks)])
     for lane in named:
         inside = [task for task in tasks if task.lane == lane]
-        lines.append(f"{lane} ({len(inside)})")
+        lines.append(f"{one_line(lane)} ({len(inside)})")
         for task in inside:
             level = "P?" if task.priority is None else f"P{task.priority}"
             boxes = task.criteria.open + task.criteria.done
@@ -219,7 +225,7 @@ def read_task(path: Path, place: Lane) -> Task | None:
     name = fields.read_name(path.name)
     problems: list[str] = []
     try:
-        document = Document(path.read_bytes())
+        document = Document(read_file(path))
     except OSError as problem:
         document = Document(b"")
         problems.append(f"cannot be read: {problem.strerror or problem}")
@@ -269,17 +275,21 @@ def _front_matter(document: Document) -> dict[str, str]:
 
     end = next(n for n, line in enumerate(document.lines[1:100], 1) if line.strip() == "---")
     try:
-        data = yaml.safe_load("\n".join(document.lines[1:end]))
-    except (yaml.YAMLError, ValueError):
+        text = "\n".join(document.lines[1:end])
+        # Every value stays the text it is: tags, dates and numbers make nothing, so they cannot fail either.
+        small = len(text) <= _FRONT and text.count("[") + text.count("{") <= 100  # nested ones cost the square
+        data = yaml.load(text, Loader=yaml.BaseLoader) if small else None
+    except (yaml.YAMLError, ValueError, RecursionError):
         return {}  # the header lines are still read one by one
     if not isinstance(data, dict):
         return {}
     found: dict[str, str] = {}
     for key, value in data.items():
         name = _WANTED.get(re.sub(r"[\s_-]+", " ", str(key)).strip().lower())
-        if name and name not in found and value is not None:
-            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            found[name] = one_line(fields.optional(text) or "")
+        if name and name not in found:
+            # What is nested deeper is no header; aliases could make it endless.
+            words = [word for word in (value if isinstance(value, list) else [value]) if isinstance(word, str)]
+            found[name] = one_line(fields.optional(", ".join(words)) or "")
     return found
 
 
@@ -315,9 +325,7 @@ def _depends(document: Document, said: dict[str, str]) -> list[str]:
         text = "\n".join(document.lines[n] for n in section if not document.fenced[n])
         found += fields.named_tasks(text)
         # A bullet that is one word in code marks is a reference too, whatever it is called.
-        found += [
-            fields.read_name(m).id for m in re.findall(r"^\s*[-*+]\s+`([\w-]+(?:\.md)?)`\s*$", text, re.MULTILINE)
-        ]
+        found += [fields.read_name(m).id for m in _ONE_WORD.findall(text) if len(m) <= fields.LONGEST]
     return [one_line(name) for name in dict.fromkeys(found)]
 
 
@@ -374,20 +382,28 @@ def _is_lane(name: str) -> bool:
 def _folders(folder: Path) -> list[Path]:
     try:
         with os.scandir(folder) as entries:
-            found = [e.name for e in entries if not e.name.startswith(".") and e.name not in _SKIPPED and e.is_dir()]
+            found = [e.name for e in entries if not e.name.startswith(".") and e.name not in SKIPPED and _inside(e)]
     except OSError:
         return []
     return [folder / name for name in sorted(found)]
 
 
+def _inside(entry: os.DirEntry[str]) -> bool:
+    """A folder, or a link to one if it is called like a lane: other links may lead anywhere, `/` too."""
+    return entry.is_dir(follow_symlinks=role(entry.name) != "other")
+
+
 def _has_tasks(folder: Path) -> bool:
-    if role(folder.name) == "closed":
-        return True
-    return any(".md" in path.name.lower() or fields.read_name(path.name).level is not None for path in _files(folder))
+    return role(folder.name) == "closed" or any(makes_lane(path.name) for path in _files(folder))
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Files of a lane, also in folders inside it; hidden ones are left out."""
+def makes_lane(name: str) -> bool:
+    """Is a folder of any name a lane because it holds a file of this name?"""
+    return ".md" in name.lower() or fields.read_name(name).level is not None
+
+
+def _files(folder: Path, depth: int = _DEEPEST) -> Iterator[Path]:
+    """Files of a lane, also in folders inside it (unless it is a link); hidden ones are left out."""
     try:
         with os.scandir(folder) as entries:
             found = sorted((e.name, e.is_dir(follow_symlinks=False)) for e in entries if not e.name.startswith("."))
@@ -396,5 +412,5 @@ def _files(folder: Path) -> Iterator[Path]:
     for name, is_folder in found:
         if not is_folder:
             yield folder / name
-        elif name not in _SKIPPED:
-            yield from _files(folder / name)
+        elif name not in SKIPPED and depth > 0 and (depth < _DEEPEST or not folder.is_symlink()):
+            yield from _files(folder / name, depth - 1)

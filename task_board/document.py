@@ -13,14 +13,16 @@ from functools import cached_property
 
 _FENCE = re.compile(r"[ \t>]*(`{3,}|~{3,})(.*)$")
 # Each begins with the newline before its line: a literal that is searched for far faster than an anchor is tried.
-_HEADING = re.compile(r"\n[ \t>]{0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*[ \t]*$", re.MULTILINE)
-_BOX = re.compile(r"\n[ \t>]*+(?:[-*+]|\d+[.)])[ \t]+\[([ xX])\][ \t]*(.*)$", re.MULTILINE)
+_HEADING = re.compile(r"\n[ \t>]{0,3}(#{1,6})[ \t]++(.*)$", re.MULTILINE)
+_BOX = re.compile(r"\n[ \t>]*+(?:[-*+]|\d+[.)])[ \t]++\[([ xX])\][ \t]*+(.*)$", re.MULTILINE)
 # Most lines are prose: only those with an early colon, or of a table, can be headers.
 _PERHAPS_HEADER = re.compile(r"\n(\|.*|[^\n:：]{0,59}+[:：].*)$", re.MULTILINE)
 _DECORATION = " \t>*_#+|-`\f\v"
 _JOINTS = dict.fromkeys(map(ord, " /_-"))
 _BLANKS = {ord("_"): " ", ord("-"): " "}
-_PARTS = re.compile(r"\s+[|·•]\s+(?=[*_]*[A-Za-z][A-Za-z /_-]{1,30}[*_]*:)")
+_PARTS = re.compile(r"(?<!\s)\s++[|·•]\s++(?=[*_]*+[A-Za-z][A-Za-z /_-]{1,30}+[*_]*+:)")
+_REMARK = re.compile(r"(?<!\s)\s++#\s.*$")
+_UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Document:
 
     @cached_property
     def headings(self) -> list[Heading]:
-        return [Heading(line, len(match[1]), match[2]) for line, match in self._outside_fences(_HEADING)]
+        return [Heading(line, len(match[1]), _closed(match[2])) for line, match in self._outside_fences(_HEADING)]
 
     @cached_property
     def headers(self) -> list[tuple[int, str, str]]:
@@ -144,7 +146,7 @@ class Document:
 def plain(value: str) -> str:
     """A value without emphasis, code marks, brackets of a whole list, and a trailing `# remark`."""
     if " #" in value or "\t#" in value:
-        value = re.sub(r"\s+#\s.*$", "", value)
+        value = _REMARK.sub("", value)
     value = value.strip(" \t*_`\"'")
     if value.startswith("[") and value.endswith("]"):
         value = value[1:-1].strip()
@@ -154,6 +156,16 @@ def plain(value: str) -> str:
 def one_line(text: str) -> str:
     """Safe to print: no control characters, no surrogates."""
     return text.strip() if text.isprintable() else "".join(c for c in text if c.isprintable()).strip()
+
+
+def printable(text: str) -> str:
+    """Safe to print as several lines: what would steer a terminal, turn the order of letters or is no text is `�`."""
+    return _UNSAFE.sub("�", text.replace("\r\n", "\n"))
+
+
+def _closed(title: str) -> str:
+    """A heading's title without its closing hashes."""
+    return title.rstrip(" \t").rstrip("#").rstrip(" \t")
 
 
 def _header(part: str) -> tuple[str, str] | None:

@@ -10,7 +10,7 @@ from task_board.document import Document
 
 UPDATES = re.compile(r"\W*(?:status|progress) (?:updates?|log|notes)\b|\W*updates\b", re.IGNORECASE)
 NOTES = re.compile(r"\W*completion (?:notes?|summary|report)\b", re.IGNORECASE)
-_RULE = re.compile(r"\s*(?:-{3,}|\*{3,}|_{3,})?\s*$")
+_RULE = re.compile(r"\s*+(?:-{3,}+|\*{3,}+|_{3,}+)?+\s*+$")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from datetime import datetime
 
 _NAME = re.compile(
     r"^(?:(?P<date>\d{4}-?\d{2}-?\d{2})(?:[_T-](?P<time>\d{6}|\d{4}|\d{2}-\d{2}(?:-\d{2})?))?(?=[_. -]|$))?"
-    r"[_. -]*(?:[Pp](?P<level>\d)(?=[_. -]|$))?[_. -]*(?P<slug>.*)$"
+    r"[_. -]*+(?:[Pp](?P<level>\d)(?=[_. -]|$))?[_. -]*(?P<slug>.*)\Z",
+    re.DOTALL,
 )
 _SUFFIX = re.compile(
     r"(?:\.(?:md|markdown|mdown|txt|text))(?:\.[A-Za-z_]+)?$|\.(?:COMPLETED|DONE|BLOCKED)$", re.IGNORECASE
@@ -21,7 +22,11 @@ _WORDS = {
 _NOTHING = {"", "-", "–", "—", "none", "n/a", "na", "nothing", "null", "no", "tbd", "~"}
 _ISO = re.compile(r"(\d{4})[-/.]?(\d{2})[-/.]?(\d{2})(?:[ T_]+(\d{2}):?(\d{2})(?::?(\d{2}))?)?")
 _WRITTEN = ("%B %d %Y", "%b %d %Y", "%d %B %Y", "%d %b %Y", "%d.%m.%Y")
-_REFERENCE = re.compile(r"(?:[\w.-]+/)*((?:\d{8}[\w-]*_|[Pp][0-3]_)[\w-]+)(?:\.md\S*)?")
+_PATH = re.compile(r"[\w./-]++")
+_REFERENCE = re.compile(r"(?:\d{8}[\w-]*_|[Pp][0-3]_)[\w-]+")
+_BETWEEN = re.compile(r"[,;\n]|(?<!\s)\s++(?:and|\+)\s++")
+LONGEST = 255
+"""Characters that a file name may have: longer words name no task, and are not searched."""
 _TOKEN = re.compile(r"^[\w./-]+$")
 
 
@@ -93,20 +98,25 @@ def optional(value: str | None) -> str | None:
 def references(value: str) -> list[str]:
     """Task names in a header such as "a.md, `b`" or in prose; words that cannot be a name are left out."""
     found: list[str] = []
-    for part in re.split(r"[,;\n]|\s+and\s+|\s+\+\s+", value):
+    for part in _BETWEEN.split(value):
         token = part.strip(" \t*_`\"'[]().-")
         if optional(token) is None:
             continue
-        if _TOKEN.match(token):
-            found.append(read_name(token.rsplit("/", 1)[-1]).id)
-        else:
-            found += [read_name(match[1]).id for match in _REFERENCE.finditer(part)]
+        if not _TOKEN.match(token):
+            found += named_tasks(part)
+        elif len(word := token.rsplit("/", 1)[-1]) <= LONGEST:
+            found.append(read_name(word).id)
     return list(dict.fromkeys(found))
 
 
 def named_tasks(text: str) -> list[str]:
     """Only what is written like a task's file name: for free text."""
-    return list(dict.fromkeys(read_name(match[1]).id for match in _REFERENCE.finditer(text)))
+    found = {}
+    for path in _PATH.findall(text):
+        parts = (_REFERENCE.search(part) for part in reversed(path.split("/")) if len(part) <= LONGEST)
+        if named := next((match for match in parts if match), None):
+            found[read_name(named[0]).id] = True
+    return list(found)
 
 
 def slug(title: str, longest: int = 60) -> str:
