@@ -10,44 +10,24 @@ import contextlib
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from task_board.edits import Edit, applied, stamp
+from task_board import journal
+from task_board.edits import applied, stamp
 from task_board.errors import BoardError, Conflict, Refused
+from task_board.journal import STATE, Change, Entry
+from task_board.reading import read_file
 
-STATE = ".maxcai"
+__all__ = ["STATE", "WAIT_S", "Change", "Entry", "commit", "entries", "locked", "replay", "undo", "undoable"]
+
 WAIT_S = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One file: from where (None: it is made) to where (None: it is removed), and its edits. Paths are relative."""
-
-    source: str | None
-    target: str | None
-    edits: tuple[Edit, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of the journal. `before` and `after` are the sha256 of each change's file."""
-
-    seq: int
-    t: str
-    op: str
-    changes: tuple[Change, ...]
-    before: tuple[str | None, ...]
-    after: tuple[str | None, ...]
-    undoes: int | None = None
+_REMEDY = "Nothing was changed. Mend its rights or free some space."
 
 
 @contextlib.contextmanager
@@ -69,7 +49,8 @@ def locked(home: Path, wait_s: float = WAIT_S) -> Iterator[None]:
                 if time.monotonic() > deadline:
                     raise Refused(f"{home} is being changed by another process", "Try again in a moment.") from None
                 time.sleep(0.005)
-        _settle(home)
+        with _writing(home / STATE):
+            _settle(home)
         yield
     finally:
         os.close(lock)
@@ -94,44 +75,51 @@ def commit(
         BoardError: the file system said no.
     """
     before, after = [], []
+    targets = [change.target for change in changes if change.target is not None]
+    if twice := [name for name in targets if targets.count(name) > 1]:
+        raise Conflict(f"two files would become {twice[0]}", "Nothing was changed. Look at both files.")
     for change in changes:
         raw = b"" if change.source is None else _unchanged(home, change.source, seen[change.source])
         if change.target is not None and change.target != change.source and os.path.lexists(home / change.target):
             raise Conflict(f"{change.target} exists already", "Nothing was changed. Look at both files.")
         before.append(None if change.source is None else _sha(raw))
         after.append(None if change.target is None else _sha(applied(raw, change.edits)))
-    entry = Entry(_last(home)[0] + 1, stamp(now), op, tuple(changes), tuple(before), tuple(after), undoes)
-    _append(home, _encode(entry))
+    entry = Entry(journal.last(home)[0] + 1, stamp(now), op, tuple(changes), tuple(before), tuple(after), undoes)
+    with _writing(home, _REMEDY):
+        start = journal.append(home, journal.encode(entry))
+    carried_out = 0
     try:
         for change in changes:
             _perform(home, change, seen.get(change.source or "", b""))
-    except OSError as error:
-        _append(home, {"failed": entry.seq})
-        raise BoardError(
-            f"{home} cannot be written: {error.strerror}", "Mend its rights or free some space."
-        ) from error
-    except Conflict:
-        _append(home, {"failed": entry.seq})
-        raise
-    _append(home, {"done": entry.seq})
+            carried_out += 1
+    except (OSError, Conflict) as error:
+        try:
+            _failed(home, entry, carried_out)
+        except OSError:  # a full disk; left open, the next command would finish what was said to have failed
+            os.truncate(home / STATE / "journal.jsonl", start)
+        if isinstance(error, Conflict):
+            raise
+        raise BoardError(f"{home} cannot be written: {error.strerror}", _REMEDY) from error
+    with contextlib.suppress(OSError):  # all is carried out; the next command sees that and notes it
+        journal.append(home, {"done": entry.seq})
     return entry
 
 
 def entries(home: Path) -> list[Entry]:
     """Every change that was carried out, oldest first. A torn last line is left out."""
     found: dict[int, Entry] = {}
-    for line in _lines(home):
-        if "seq" in line:
-            found[line["seq"]] = _decode(line)
-        elif "failed" in line:
+    for line in journal.lines(home):
+        if isinstance(line, Entry):
+            found[line.seq] = line
+        elif isinstance(line.get("failed"), int):
             found.pop(line["failed"], None)
     return list(found.values())
 
 
-def replay(tree: Mapping[str, bytes], journal: Sequence[Entry]) -> dict[str, bytes]:
+def replay(tree: Mapping[str, bytes], known: Sequence[Entry]) -> dict[str, bytes]:
     """The files after all entries, from the files before the first. Raises ValueError when they do not fit."""
     files = dict(tree)
-    for entry in journal:
+    for entry in known:
         for change in entry.changes:
             if change.source is not None and change.source not in files:
                 raise ValueError(f"entry {entry.seq}: {change.source} is not there")
@@ -143,9 +131,9 @@ def replay(tree: Mapping[str, bytes], journal: Sequence[Entry]) -> dict[str, byt
 
 def undoable(home: Path) -> Entry | None:
     """The newest change that is neither an undo nor undone."""
-    journal = entries(home)
-    gone = {entry.undoes for entry in journal if entry.undoes is not None}
-    return next((e for e in reversed(journal) if e.undoes is None and e.seq not in gone), None)
+    known = entries(home)
+    gone = {entry.undoes for entry in known if entry.undoes is not None}
+    return next((e for e in reversed(known) if e.undoes is None and e.seq not in gone), None)
 
 
 def undo(home: Path, now: datetime) -> Entry | None:
@@ -160,7 +148,7 @@ def undo(home: Path, now: datetime) -> Entry | None:
     for change, after in zip(reversed(entry.changes), reversed(entry.after), strict=True):
         if change.target is not None:
             try:
-                raw = (home / change.target).read_bytes()
+                raw = read_file(home / change.target, None)
             except OSError:
                 raise Conflict(f"{change.target} is no longer there", "Nothing was taken back.") from None
             if _sha(raw) != after:
@@ -176,7 +164,7 @@ def _unchanged(home: Path, name: str, expected: bytes) -> bytes:
     if path.is_symlink():
         raise Refused(f"{name} is a link, which is not followed", "Work on the file that it points to.")
     try:
-        raw = path.read_bytes()
+        raw = read_file(path, None)
     except FileNotFoundError:
         raise Conflict(f"{name} is no longer there", "Somebody moved it: look at the list again.") from None
     except OSError as error:
@@ -187,6 +175,7 @@ def _unchanged(home: Path, name: str, expected: bytes) -> bytes:
 
 
 def _perform(home: Path, change: Change, raw: bytes) -> None:
+    """Carry one change out, or nothing of it: the move comes first, since it alone can be taken back on a full disk."""
     if change.target is None:
         assert change.source is not None
         (home / change.source).unlink()
@@ -197,12 +186,46 @@ def _perform(home: Path, change: Change, raw: bytes) -> None:
         _make(target, applied(b"", change.edits))
         return
     source = home / change.source
-    if change.edits:
-        _rewrite(source, raw, applied(raw, change.edits))
     if source != target:
         if os.path.lexists(target):
             raise Conflict(f"{change.target} exists already", "Nothing was moved. Look at both files.")
         os.rename(source, target)
+    try:
+        if change.edits:
+            _rewrite(target, raw, applied(raw, change.edits))
+    except (OSError, Conflict):
+        if source != target and not os.path.lexists(source):
+            os.rename(target, source)
+        raise
+
+
+def _take_back(home: Path, change: Change, before: str | None, after: str | None) -> None:
+    """Undo one change that was carried out, if its file is still what the change left."""
+    inverse = tuple(edit.inverse() for edit in reversed(change.edits))
+    if change.target is None:
+        raw = applied(b"", inverse)
+        if change.source is not None and _sha(raw) == before:
+            _make(home / change.source, raw)
+    elif _is(home, change.target, after):
+        target = home / change.target
+        if change.source is None:
+            target.unlink()
+            return
+        if change.source != change.target and not os.path.lexists(home / change.source):
+            os.rename(target, home / change.source)
+            target = home / change.source
+        if change.edits:
+            raw = read_file(target, None)
+            _rewrite(target, raw, applied(raw, inverse))
+
+
+def _failed(home: Path, entry: Entry, carried_out: int) -> None:
+    """Take back the first changes of an entry and note that nothing of it counts."""
+    whole = list(zip(entry.changes, entry.before, entry.after, strict=True))[:carried_out]
+    for change, before, after in reversed(whole):
+        with contextlib.suppress(OSError, Conflict, ValueError):
+            _take_back(home, change, before, after)
+    journal.append(home, {"failed": entry.seq})
 
 
 def _make(target: Path, data: bytes) -> None:
@@ -235,35 +258,59 @@ def _rewrite(path: Path, raw: bytes, data: bytes) -> None:
 
 def _temporary(folder: Path, data: bytes) -> Path:
     number, name = tempfile.mkstemp(prefix=".maxcai-", suffix=".tmp", dir=folder)
-    with os.fdopen(number, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        os.unlink(name)
+        raise
     return Path(name)
 
 
 def _settle(home: Path) -> None:
-    """Finish, or note as failed, the last change if its process died in it."""
-    _, line, ended = _last(home)
-    if line is None or ended:
+    """Finish, or take back and note as failed, the last change if its process died in it."""
+    _, entry, ended = journal.last(home)
+    if entry is None or ended:
         return
-    entry = _decode(line)
-    for change, before, after in zip(entry.changes, entry.before, entry.after, strict=True):
-        if _is(home, change.target, after) and (change.source == change.target or _is(home, change.source, None)):
-            continue
-        moved_only = change.source != change.target and _is(home, change.target, None)
-        if change.source is not None and moved_only and _is(home, change.source, after) and after is not None:
-            os.rename(home / change.source, home / str(change.target))
-        elif _is(home, change.source, before):
-            try:
-                _perform(home, change, b"" if change.source is None else (home / change.source).read_bytes())
-            except (OSError, Conflict):
-                _append(home, {"failed": entry.seq})
-                return
-        else:
-            _append(home, {"failed": entry.seq})
+    names = {name for change in entry.changes for name in (change.source, change.target) if name is not None}
+    for folder in {(home / name).parent for name in names}:
+        for left in folder.glob(".maxcai-*.tmp"):  # nobody else writes here: we hold the lock
+            left.unlink(missing_ok=True)
+    for number, (change, before, after) in enumerate(zip(entry.changes, entry.before, entry.after, strict=True)):
+        try:
+            finished = _finish(home, change, before, after)
+        except (OSError, Conflict, ValueError):
+            finished = False
+        if not finished:
+            _failed(home, entry, number)
             return
-    _append(home, {"done": entry.seq})
+    journal.append(home, {"done": entry.seq})
+
+
+def _finish(home: Path, change: Change, before: str | None, after: str | None) -> bool:
+    """Do what is left of one change; False when its file is no longer what it was."""
+    source, target = change.source, change.target
+    if _is(home, target, after) and (source == target or _is(home, source, None)):
+        return True
+    if source is not None and target is not None and source != target:
+        if _is(home, source, after) and not os.path.lexists(home / target):  # earlier versions wrote first
+            (home / target).parent.mkdir(parents=True, exist_ok=True)
+            os.rename(home / source, home / target)
+            return True
+        if not os.path.lexists(home / source) and os.path.lexists(home / target):
+            if not _is(home, target, before):  # somebody wrote into it meanwhile: back to where it was
+                (home / source).parent.mkdir(parents=True, exist_ok=True)
+                os.rename(home / target, home / source)
+                return False
+            raw = read_file(home / target, None)
+            _rewrite(home / target, raw, applied(raw, change.edits))
+            return True
+    if _is(home, source, before):
+        _perform(home, change, b"" if source is None else read_file(home / source, None))
+        return True
+    return False
 
 
 def _is(home: Path, name: str | None, sha: str | None) -> bool:
@@ -271,77 +318,11 @@ def _is(home: Path, name: str | None, sha: str | None) -> bool:
     if name is None:
         return sha is None
     try:
-        return _sha((home / name).read_bytes()) == sha
-    except OSError:
+        return _sha(read_file(home / name, None)) == sha
+    except (FileNotFoundError, NotADirectoryError):
         return sha is None
-
-
-def _last(home: Path) -> tuple[int, dict[str, Any] | None, bool]:
-    """Number and line of the last entry, and whether its end is noted; cuts off a torn line."""
-    path = home / STATE / "journal.jsonl"
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError:
-        return 0, None, True
-    chunk = 1 << 16
-    with path.open("r+b") as file:
-        while True:
-            file.seek(max(0, size - chunk))
-            data = file.read(chunk)
-            lines = data.split(b"\n")
-            if len(lines) > 3 or chunk >= size:
-                break
-            chunk *= 4
-        if lines[-1]:
-            file.truncate(size - len(lines[-1]))
-    whole = [json.loads(line) for line in lines[-3:-1] if line.startswith(b"{") and line.endswith(b"}")]
-    entry = next((line for line in reversed(whole) if "seq" in line), None)
-    if entry is None:
-        return 0, None, True
-    return entry["seq"], entry, whole[-1] is not entry
-
-
-def _append(home: Path, line: dict[str, Any]) -> None:
-    with (home / STATE / "journal.jsonl").open("ab") as file:
-        file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
-
-
-def _lines(home: Path) -> Iterator[dict[str, Any]]:
-    try:
-        data = (home / STATE / "journal.jsonl").read_bytes()
-    except FileNotFoundError:
-        return
-    for line in data.split(b"\n")[:-1]:
-        yield json.loads(line)
-
-
-def _encode(entry: Entry) -> dict[str, Any]:
-    changes = [
-        {
-            "from": change.source, "to": change.target, "before": before, "after": after,
-            "edits": [[edit.at, _text(edit.old), _text(edit.new)] for edit in change.edits],
-        }
-        for change, before, after in zip(entry.changes, entry.before, entry.after, strict=True)
-    ]  # fmt: skip
-    line = {"v": 1, "seq": entry.seq, "t": entry.t, "op": entry.op, "changes": changes}
-    return line if entry.undoes is None else {**line, "undoes": entry.undoes}
-
-
-def _decode(line: dict[str, Any]) -> Entry:
-    changes = tuple(
-        Change(c["from"], c["to"], tuple(Edit(at, _bytes(old), _bytes(new)) for at, old, new in c["edits"]))
-        for c in line["changes"]
-    )
-    before, after = (tuple(c[name] for c in line["changes"]) for name in ("before", "after"))
-    return Entry(line["seq"], line["t"], line["op"], changes, before, after, line.get("undoes"))
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogateescape")
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
+    except OSError:
+        return False
 
 
 def _sha(raw: bytes) -> str:
@@ -349,10 +330,8 @@ def _sha(raw: bytes) -> str:
 
 
 @contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def _writing(path: Path, hint: str = "Choose a folder that you may write to.") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BoardError(
-            f"{path} cannot be written: {error.strerror}", "Choose a folder that you may write to."
-        ) from error
+        raise BoardError(f"{path} cannot be written: {error.strerror}", hint) from error
