@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from task_board import board, health, verbs
 from task_board.board import Task
-from task_board.document import Document
+from task_board.document import Document, printable
 from task_board.errors import FAILED, OK, USAGE, BoardError, UsageError, sentence
 
 DEFAULT = Path("task_board")
@@ -74,7 +76,7 @@ def build(parser: argparse.ArgumentParser) -> None:
     tick = add("check", _check, "tick a success criterion", "id", "criterion")
     tick.add_argument("--undone", action="store_true", help="take the tick away")
     doctor = add("doctor", _doctor, "duplicates, twins, dependencies, stale and unfinished work")
-    doctor.add_argument("--stale-days", type=float, default=health.STALE.days, help="default %(default)s")
+    doctor.add_argument("--stale-days", type=_days, default=health.STALE.days, help="default %(default)s")
     add("undo", _undo, "take the last change back, if its file is unchanged since")
 
 
@@ -87,7 +89,7 @@ def run(options: argparse.Namespace, root: Path | None = None) -> int:
         act: Callable[[argparse.Namespace], int] = options.act
         return act(options)
     except BoardError as error:
-        print(sentence(error), file=sys.stderr)
+        _print(sentence(error), sys.stderr)
         return error.exit_code
 
 
@@ -108,8 +110,28 @@ def _build_new(parser: argparse.ArgumentParser) -> None:
 
 
 def _out(options: argparse.Namespace, data: Any, text: str) -> int:
-    print(_json(data) if options.json else text)
+    _print(_json(data) if options.json else printable(text), sys.stdout)
     return OK
+
+
+def _print(text: str, stream: TextIO) -> None:
+    """Print at once, whatever the stream can encode. Raises BoardError when it takes no more."""
+    encoding = stream.encoding or "utf-8"
+    try:
+        print(printable(text).encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+    except OSError as error:
+        # What is left in the buffer would fail once more when the program ends.
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), stream.fileno())
+        if not isinstance(error, BrokenPipeError) and stream is sys.stdout:  # a reader such as `head` has enough
+            raise BoardError(f"the output cannot be written: {error.strerror}", "The command itself ran.") from error
+
+
+def _days(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and 0 <= value <= 36_500):
+        raise argparse.ArgumentTypeError(f"{text} is no number of days from 0 to 36500")
+    return value
 
 
 def _json(data: Any) -> str:
@@ -141,7 +163,7 @@ def _next(options: argparse.Namespace) -> int:
 
 def _show(options: argparse.Namespace) -> int:
     task = verbs.find(options.root, options.id)
-    raw = task.path.read_bytes()
+    raw = verbs.read_bytes(task)
     document = Document(raw)
     boxes = [document.boxes[n] for n in board.criteria_boxes(document)]
     waits = verbs.waiting_for(options.root, task)
@@ -178,7 +200,7 @@ def _start(options: argparse.Namespace) -> int:
 def _done(options: argparse.Namespace) -> int:
     task = verbs.done(options.root, options.id, options.notes)
     if task.criteria.open:
-        print(f"{task.criteria.open} success criteria are still open; `check` ticks them", file=sys.stderr)
+        _print(f"{task.criteria.open} success criteria are still open; `check` ticks them", sys.stderr)
     return _told(options, task)
 
 

@@ -61,6 +61,8 @@ def _dependencies(tasks: list[Task]) -> list[Finding]:
         for name in task.depends_on:
             others = [other for other in known.get(name, []) if other is not task]
             roles = {other.role for other in others}
+            if not others and task in known.get(name, []):
+                continue  # itself: told as a cycle
             if not others:
                 found.append(Finding("dependency", (task.file,), f"{task.id} depends on {name}, which is nowhere"))
             elif "completed" not in roles and task.role in ("in_progress", "completed"):

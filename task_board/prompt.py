@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from task_board import board, verbs
 from task_board.board import Task
-from task_board.document import Document, one_line
+from task_board.document import Document, one_line, printable
 
 _RULES = """\
 ## How to work on it
@@ -23,10 +24,20 @@ finish with notes that say what stands and what falls short."""
 def prompt(root: Path, reference: str, command: str = "python -m task_board") -> str:
     """The text. `command` is how the reader calls this program. Raises UsageError for an unknown task."""
     task = verbs.find(root, reference)
-    document = Document(task.path.read_bytes())
-    call = command if str(root) == "task_board" else f"{command} --root {root}"
-    parts = [_facts(root, task), _criteria(document), _RULES.format(command=call, id=task.id), _text(task, document)]
-    return "\n\n".join(part for part in parts if part)
+    document = Document(verbs.read_bytes(task))
+    call = command if str(root) == "task_board" else f"{command} --root {shlex.quote(str(root))}"
+    parts = [
+        _facts(root, task),
+        _criteria(document),
+        _RULES.format(command=call, id=_word(task)),
+        _text(task, document),
+    ]
+    return printable("\n\n".join(part for part in parts if part))
+
+
+def _word(task: Task) -> str:
+    """What names the task in a shell: its slug where the id would be taken for an option."""
+    return shlex.quote(task.slug if task.id.startswith("-") else task.id)
 
 
 def _facts(root: Path, task: Task) -> str:
@@ -60,4 +71,4 @@ def _text(task: Task, document: Document) -> str:
     mark = "~" * 4
     while mark in text:
         mark += "~"
-    return f"## The file, {task.path.name}\n{mark}markdown\n{text}\n{mark}"
+    return f"## The file, {one_line(task.path.name)}\n{mark}markdown\n{text}\n{mark}"

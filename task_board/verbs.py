@@ -11,8 +11,9 @@ from pathlib import Path
 
 from task_board import board, edits, fields, store
 from task_board.board import Task
-from task_board.document import Document
+from task_board.document import Document, one_line
 from task_board.errors import BoardError, Conflict, Refused, UsageError
+from task_board.reading import read_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +59,21 @@ def find(root: Path, reference: str) -> Task:
 
 _WAYS: tuple[Callable[[str, board.Lane, Path, fields.Name], bool], ...] = (
     lambda wanted, _, path, __: str(path) == wanted or ("/" in wanted and path.absolute() == Path(wanted).absolute()),
-    lambda wanted, _, path, name: wanted in (name.id, path.name),
+    lambda wanted, _, path, name: wanted in (name.id, path.name, one_line(name.id)),
     lambda wanted, place, path, name: wanted in (f"{place.name}/{name.id}", f"{place.name}/{path.name}"),
-    lambda wanted, _, __, name: name.slug == wanted,
+    lambda wanted, _, __, name: wanted in (name.slug, one_line(name.slug)),
     lambda wanted, _, __, name: name.id.startswith(wanted),
     lambda wanted, _, __, name: name.slug.startswith(wanted),
 )
 """In which ways a reference may name a file; the surest comes first."""
+
+
+def read_bytes(task: Task) -> bytes:
+    """What the file holds. Raises BoardError when it cannot be read."""
+    try:
+        return read_file(task.path)
+    except OSError as error:
+        raise BoardError(f"{task.file} cannot be read: {error.strerror}", "Look at the file itself.") from error
 
 
 def waiting_for(root: Path, task: Task) -> list[str]:
@@ -124,6 +133,9 @@ def move(root: Path, reference: str, lane: str, now: datetime | None = None, cre
     def check(task: Task) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][\w -]*", lane):
             raise UsageError(f"{lane!r} cannot be a lane", "Letters, digits, - and _.")
+        name = task.path.name
+        if lane in board.SKIPPED or (board.role(lane) == "other" and not board.makes_lane(name)):
+            raise UsageError(f"in a folder {lane!r}, {name} would be in no list", "Choose another lane.")
         known = {place.name for place in board.lanes(root)} | set(board.LANES)
         if lane not in known and not create:
             raise UsageError(
@@ -172,6 +184,10 @@ def create(root: Path, drafts: Sequence[Draft], now: datetime | None = None) -> 
             raise UsageError("a task needs a title", "Say in a few words what is to be done.")
         if draft.priority not in range(4):
             raise UsageError(f"P{draft.priority} is no priority", "P0 (most urgent) to P3.")
+        if unnamed := [name for name in draft.depends_on if not fields.references(edits.words(name))]:
+            raise UsageError(f"{unnamed[0]!r} names no task", "Give the id, slug or file of what it depends on.")
+        if not all(map(edits.words, draft.criteria)):
+            raise UsageError("a criterion must say something", "Say what can be checked.")
     made = []
     with store.locked(home):
         keyed = any(draft.key for draft in drafts)
@@ -251,10 +267,7 @@ def _change(
     with store.locked(home):
         task = find(root, reference)  # again: it may have been moved while we waited for the lock
         source = task.path.relative_to(home).as_posix()
-        try:
-            raw = task.path.read_bytes()
-        except OSError as error:
-            raise BoardError(f"{task.file} cannot be read: {error.strerror}", "Mend its rights.") from error
+        raw = read_bytes(task)
         goal = target(task) if target else source
         store.commit(home, op, [store.Change(source, goal, edit(task, raw, now))], {source: raw}, now)
         made = _read(home, home / goal)
@@ -263,7 +276,8 @@ def _change(
 
 def _criterion(task: Task, document: Document, which: str) -> int:
     boxes = board.criteria_boxes(document)
-    if which.isdigit():
+    _said(which, "check", "the criterion's number or a part of its text")
+    if which.isascii() and which.isdigit() and len(which) < 10:
         if not 1 <= int(which) <= len(boxes):
             raise UsageError(f"{task.id} has {len(boxes)} criteria", "Count from 1; `show` prints them.")
         return boxes[int(which) - 1]
