@@ -102,15 +102,19 @@ def commit(
         after.append(None if change.target is None else _sha(applied(raw, change.edits)))
     entry = Entry(_last(home)[0] + 1, stamp(now), op, tuple(changes), tuple(before), tuple(after), undoes)
     _append(home, _encode(entry))
+    made: list[Change] = []
     try:
         for change in changes:
             _perform(home, change, seen.get(change.source or "", b""))
+            made.append(change)
     except OSError as error:
+        _take_back(home, made, seen)
         _append(home, {"failed": entry.seq})
         raise BoardError(
             f"{home} cannot be written: {error.strerror}", "Mend its rights or free some space."
         ) from error
     except Conflict:
+        _take_back(home, made, seen)
         _append(home, {"failed": entry.seq})
         raise
     _append(home, {"done": entry.seq})
@@ -203,6 +207,16 @@ def _perform(home: Path, change: Change, raw: bytes) -> None:
         if os.path.lexists(target):
             raise Conflict(f"{change.target} exists already", "Nothing was moved. Look at both files.")
         os.rename(source, target)
+
+
+def _take_back(home: Path, made: Sequence[Change], seen: Mapping[str, bytes]) -> None:
+    """Undo the first changes of an entry whose later one failed; a file changed since then stays as it is."""
+    for change in reversed(made):
+        raw = applied(seen.get(change.source or "", b""), change.edits)
+        inverse = Change(change.target, change.source, tuple(edit.inverse() for edit in reversed(change.edits)))
+        if change.target is None or _is(home, change.target, _sha(raw)):
+            with contextlib.suppress(OSError, Conflict):
+                _perform(home, inverse, raw)
 
 
 def _make(target: Path, data: bytes) -> None:
