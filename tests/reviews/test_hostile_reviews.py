@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
 import pytest
 
+from reviews import verbs
+from reviews.files import read_reviews
+from reviews.findings import read_findings
 from reviews.verdicts import read_verdict
 from task_board.document import Document
+from task_board.errors import BoardError
+
+NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+
+
+def put(root: Path, name: str, text: str) -> None:
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).write_text(text)
+
+
+def tree(root: Path) -> dict[str, str]:
+    """Every file but the journal's."""
+    files = (p for p in root.rglob("*") if p.is_file() and ".maxcai" not in p.parts)
+    return {p.relative_to(root).as_posix(): p.read_text() for p in files}
 
 
 @pytest.mark.parametrize(
@@ -47,3 +68,96 @@ from task_board.document import Document
 )
 def test_an_approval_is_one_or_is_not_counted(text: str, expected: str) -> None:
     assert read_verdict(Document(text.encode())).value == expected
+
+
+ASKED = "# Review Request: Q\n**Assigned Reviewers**: codex\n"
+
+
+def test_an_archive_that_cannot_be_whole_moves_nothing(tmp_path: Path) -> None:
+    put(tmp_path, "requests/q.md", ASKED)
+    put(tmp_path, "responses/q_codex.md", "Verdict: GO")
+    put(tmp_path, "archive/C/responses", "x")
+    before = tree(tmp_path)
+    with pytest.raises(BoardError, match="is not a folder"):
+        verbs.archive(tmp_path, "q", "C", NOW)
+    assert tree(tmp_path) == before
+
+
+def test_a_move_that_fails_halfway_takes_back_what_it_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, "requests/q.md", ASKED)
+    put(tmp_path, "responses/q_codex.md", "Verdict: GO")
+    put(tmp_path, "archive/C/responses", "x")
+    before = tree(tmp_path)
+    monkeypatch.setattr(verbs, "_fits", lambda *_: None)
+    with pytest.raises(BoardError):
+        verbs.archive(tmp_path, "q", "C", NOW)
+    assert tree(tmp_path) == before
+
+
+def test_answers_of_one_name_in_two_folders_are_archived_side_by_side(tmp_path: Path) -> None:
+    put(tmp_path, "requests/q.md", ASKED)
+    put(tmp_path, "responses/a/q_codex.md", "Verdict: GO")
+    put(tmp_path, "responses/b/q_codex.md", "Verdict: GO, too")
+    assert len(verbs.archive(tmp_path, "q", "C", NOW)) == 3
+    (review,) = read_reviews(tmp_path)
+    assert review.layout == "archive" and len(review.responses) == 2
+    verbs.undo(tmp_path, NOW)
+    assert "responses/b/q_codex.md" in tree(tmp_path)
+
+
+def test_every_reviewers_request_is_archived_and_stays_complete(tmp_path: Path) -> None:
+    for name in ("codex", "gemini"):
+        put(tmp_path, f"{name}/pending/q.md", "# Review Request: Q\n")
+        put(tmp_path, f"{name}/responses/q.md", "Verdict: GO")
+    assert len(verbs.archive(tmp_path, "q", "C", NOW)) == 4
+    (review,) = read_reviews(tmp_path)
+    assert review.layout == "archive" and review.complete and review.assigned == ("codex", "gemini")
+
+
+@pytest.mark.parametrize("cycle", ["requests", "responses", "pending", "archive", "../x"])
+def test_a_cycle_is_not_named_like_a_folder_of_the_layout(tmp_path: Path, cycle: str) -> None:
+    put(tmp_path, "requests/q.md", ASKED)
+    put(tmp_path, "responses/q_codex.md", "Verdict: GO")
+    with pytest.raises(BoardError, match="cannot be a folder"):
+        verbs.archive(tmp_path, "q", cycle, NOW)
+
+
+def test_findings_at_two_places_are_two_tasks_and_the_same_answer_again_makes_none(tmp_path: Path) -> None:
+    root, board = tmp_path / "reviews", tmp_path / "board"
+    (board / "pending").mkdir(parents=True)
+    put(root, "requests/q.md", ASKED)
+    answer = "Verdict: Rejected\n### HIGH\n1. Seed lost (`a.py:3`)\n2. Seed lost (`b.py:3`)\n"
+    for made in (2, 0):
+        verbs.take(root, "q", "codex", answer.encode(), NOW)
+        assert len(verbs.make_tasks(root, board, "q", now=NOW)[1]) == made
+    verbs.archive(root, "q", "C", NOW)
+    assert verbs.make_tasks(root, board, "q", now=NOW)[1] == []
+
+
+def test_the_eleventh_answer_is_newer_than_the_ninth(tmp_path: Path) -> None:
+    put(tmp_path, "requests/q.md", ASKED)
+    put(tmp_path, "responses/q_codex.md", "Verdict: GO")
+    put(tmp_path, "responses/q_codex_9.md", "Verdict: GO")
+    put(tmp_path, "responses/q_codex_11.md", "Verdict: Rejected")
+    assert [answer.verdict for answer in read_reviews(tmp_path)[0].counted] == ["reject"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "## critical" + " " * 150 + "x",
+        "**critical" + " " * 20_000 + "x**",
+        "### HIGH\n1. " + "a" * 60_000,
+        "### HIGH\n1. " + "a/" * 30_000,
+        "### HIGH\n1. none" + "!" * 60_000 + "x",
+        "- x - " + "*" * 60_000 + "high" + "*" * 60_000 + "x",
+        "```" + " " * 60_000 + "x\na\n```",
+    ],
+    ids=range(7),
+)
+def test_no_answer_takes_long_to_read(text: str) -> None:
+    """Each took from 10 s to minutes; the processor's time is asked, far above what is needed."""
+    begin = time.process_time()
+    read_findings(Document(text.encode()))
+    read_verdict(Document(text.encode()))
+    assert time.process_time() - begin < 5
