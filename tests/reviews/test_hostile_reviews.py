@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from reviews import verbs
+from reviews import context, verbs
 from reviews.files import read_reviews
 from reviews.findings import read_findings
 from reviews.verdicts import read_verdict
 from task_board.document import Document
-from task_board.errors import BoardError
+from task_board.errors import BoardError, Refused, UsageError
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
@@ -161,3 +162,21 @@ def test_no_answer_takes_long_to_read(text: str) -> None:
     read_findings(Document(text.encode()))
     read_verdict(Document(text.encode()))
     assert time.process_time() - begin < 5
+
+
+@pytest.mark.parametrize("name", ["conf.py", "prod.env", "secrets.toml", "../outside.txt", "link.txt"])
+def test_a_secret_and_what_lies_outside_do_not_go_into_a_request(tmp_path: Path, name: str) -> None:
+    space = tmp_path / "space"
+    put(space, "conf.py", "HF_TOKEN = 'hf_" + "Ab1Cd2Ef3" * 4 + "'\n")
+    put(space, "prod.env", "X=1")
+    put(space, "secrets.toml", "x = 1")
+    put(tmp_path, "outside.txt", "words")
+    (space / "link.txt").symlink_to(tmp_path / "outside.txt")
+    with pytest.raises(Refused):
+        context.collect(space, [name], None)
+
+
+def test_a_pipe_is_no_material(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="no ordinary file"):
+        context.collect(tmp_path, ["pipe"], None)
