@@ -1,11 +1,13 @@
 """Material for a reviewer: files and a diff, in one text that any reviewer, human or model, can read.
 
-Files that hold secrets by their name are refused; what is no text, or too long, is named and not copied.
+Refused: what holds a secret by its name or its content, what lies outside the workspace, and what is no ordinary
+file. What is no text, or too long, is named and not copied.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import subprocess
 from collections.abc import Sequence
@@ -16,7 +18,15 @@ from task_board.errors import Refused, UsageError
 
 LONGEST = 200_000
 """Bytes of one file, or of the diff, that are copied."""
-_SECRET = re.compile(r"(?:^\.env|\.pem$|\.key$|^id_(?:rsa|ed25519|ecdsa|dsa)|^\.netrc$|^credentials)", re.IGNORECASE)
+_SECRET = re.compile(
+    r"(?:^\.env|\.env$|\.pem$|\.key$|^id_(?:rsa|ed25519|ecdsa|dsa)|^\.netrc$|^credentials|^secrets?(?:\.|$))",
+    re.IGNORECASE,
+)
+_TOKEN = re.compile(
+    rb"(?<![A-Za-z0-9_-])(?:rpa_[A-Za-z0-9]{20}|hf_[A-Za-z0-9]{24}|sk-(?=[A-Za-z0-9_-]{0,60}[0-9A-Z])[A-Za-z0-9_-]{20}"
+    rb"|gh[pousr]_[A-Za-z0-9]{30}|(?:AKIA|ASIA)[0-9A-Z]{16})|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----"
+)
+"""Forms of keys. A file that only looks so is refused too: the requester can leave it out, a leak cannot be undone."""
 
 
 def collect(workspace: Path, files: Sequence[str], diff: str | None) -> str:
@@ -25,9 +35,9 @@ def collect(workspace: Path, files: Sequence[str], diff: str | None) -> str:
     if diff is not None:
         if diff.startswith("-"):
             raise UsageError(f"{diff!r} is no revision", "Such as HEAD~1 or main...")
-        parts.append(
-            _fence(f"### git diff {diff}", _git(workspace, "diff", "--no-color", "--no-ext-diff", diff, "--"), "diff")
-        )
+        text = _git(workspace, "diff", "--no-color", "--no-ext-diff", diff, "--")
+        _keyless(f"git diff {diff}", text.encode("utf-8", "replace"))
+        parts.append(_fence(f"### git diff {diff}", text, "diff"))
     return "\n\n".join(parts)
 
 
@@ -43,13 +53,33 @@ def _file(workspace: Path, name: str) -> str:
     path = workspace / name
     if _SECRET.search(path.name) or _SECRET.search(path.resolve().name):
         raise Refused(f"{name} looks like a secret", "It does not go into a request.")
+    if not path.resolve().is_relative_to(workspace.resolve()):
+        raise Refused(f"{name} lies outside {workspace}", "Name files of the workspace.")
     try:
-        raw = path.read_bytes()
+        if not path.is_file():  # a pipe or a device would never end
+            missing = not os.path.lexists(path)
+            raise UsageError(
+                f"{name} {'is not there' if missing else 'is no ordinary file'}",
+                "Name files relative to the workspace.",
+            )
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            raw = file.read(LONGEST + 1)
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UsageError(f"{name} cannot be read: {error.strerror}", "Name files relative to the workspace.") from error
     if len(raw) > LONGEST or not Document(raw).is_text:
-        return f"### {name}\n{len(raw)} bytes, sha256 {hashlib.sha256(raw).hexdigest()}; not copied."
+        return f"### {name}\n{size} bytes, sha256 {digest}; not copied."
+    _keyless(name, raw)
     return _fence(f"### {name}", raw.decode(), path.suffix.lstrip("."))
+
+
+def _keyless(name: str, raw: bytes) -> None:
+    """Raises Refused when the bytes hold what has the form of a key; the key is not shown."""
+    if found := _TOKEN.search(raw):
+        line = raw.count(b"\n", 0, found.start()) + 1
+        raise Refused(f"{name}, line {line}, holds what looks like a secret", "It does not go into a request.")
 
 
 def _fence(title: str, text: str, kind: str) -> str:

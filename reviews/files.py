@@ -54,6 +54,8 @@ class Review:
     responses: tuple[Response, ...]
     headers: dict[str, str] = field(default_factory=dict)
     cycle: str | None = None
+    requests: tuple[str, ...] = ()
+    """Every file of the request: a folder for each reviewer holds one each."""
 
     @property
     def waiting(self) -> tuple[str, ...]:
@@ -214,20 +216,28 @@ def _reviews(group: _Set) -> list[Review]:
         else:
             answers.setdefault(name, []).append(response)
     found = [
-        _review(group, name, requests[name][0][0], documents[name], assigned[name], answers.get(name, []))
+        _review(
+            group, name, [path for path, _ in requests[name]], documents[name], assigned[name], answers.get(name, [])
+        )
         for name in requests
     ]
     return found + [_orphan(group, response) for response in loose]
 
 
 def _review(
-    group: _Set, name: str, path: Path, document: Document, assigned: tuple[str, ...], answers: list[Response]
+    group: _Set, name: str, paths: list[Path], document: Document, assigned: tuple[str, ...], answers: list[Response]
 ) -> Review:
     headers = _headers(document)
     return Review(
-        one_line(name), group.layout, str(path), _title(document), _created(name, headers), assigned,
-        tuple(sorted(answers, key=lambda r: r.file)), headers, group.cycle,
+        one_line(name), group.layout, str(paths[0]), _title(document), _created(name, headers), assigned,
+        tuple(sorted(answers, key=lambda r: _natural(r.file))), headers, group.cycle, tuple(map(str, paths)),
     )  # fmt: skip
+
+
+def _natural(file: str) -> tuple[list[str | int], str]:
+    """Order of answers: `_9` before `_11`."""
+    parts = re.split(r"([0-9]+)", stem(Path(file).name))
+    return [int(part) if n % 2 else part for n, part in enumerate(parts)], file
 
 
 def _orphan(group: _Set, response: Response) -> Review:
@@ -312,7 +322,7 @@ def _created(name: str, headers: dict[str, str]) -> str | None:
 
 
 def _title(document: Document) -> str:
-    heading = next((h.title for h in document.headings if h.level == 1), "")
+    heading = next((" ".join(h.title.split())[:2000] for h in document.headings if h.level == 1), "")
     return re.sub(
         r"^(?:\w+ )?review (?:request|response)\s*[:–-]\s*", "", one_line(plain(heading)), flags=re.IGNORECASE
     )

@@ -14,6 +14,8 @@ from typing import Any
 from reviews.verdicts import unwrapped
 from task_board.document import Document, one_line
 
+_LONGEST = 300
+"""Characters of a title, or of its end, in which a severity is looked for."""
 SEVERITIES = ("critical", "high", "medium", "low")
 _WORDS = {
     "critical": "critical", "fatal": "critical", "blocker": "critical", "blocking": "critical", "p0": "critical",
@@ -49,6 +51,8 @@ _PLACE = re.compile(
     r"`?((?:[\w.~-]+/)*[\w-][\w.-]*\.[A-Za-z][A-Za-z0-9]{0,5})`?(?::L?(\d+)|#L(\d+)|[`*]*,?\s+\(?lines?\s+(\d+))?",
     re.IGNORECASE,
 )
+_ENDLESS = re.compile(r"[\w./~-]{201,}")
+"""No path, and slow to look for one in."""
 _CLOSED = re.compile(
     r"\W*(?:verified|recommendations?|positive|strengths|what (?:is|works)|next steps|questions|resolved|fixed)\b",
     re.IGNORECASE,
@@ -84,10 +88,11 @@ def read_findings(document: Document) -> tuple[Finding, ...]:
     return reader.finished()
 
 
-def key(response: str, finding: Finding) -> str:
-    """Name of a finding that stays the same when the file is moved or its wording around the title changes."""
+def key(review: str, reviewer: str, finding: Finding) -> str:
+    """Name of a finding: the same when its answer is moved, renamed or handed in again; another at another place."""
     words = " ".join(re.findall(r"\w+", finding.title.lower()))
-    return hashlib.sha256(f"{response}\n{finding.severity}\n{words}".encode("utf-8", "replace")).hexdigest()[:12]
+    said = "\n".join(map(str, (review, reviewer, finding.severity, words, finding.path, finding.line)))
+    return hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:12]
 
 
 class _Reader:
@@ -102,7 +107,7 @@ class _Reader:
         self.closed: int | None = None
 
     def heading(self, level: int, title: str) -> None:
-        self.item, self.under_heading = None, False
+        self.item, self.under_heading, title = None, False, _blanks(title)
         if self.closed is not None and level <= self.closed:
             self.closed = None
         if self.section and level <= self.section[0]:
@@ -111,7 +116,7 @@ class _Reader:
             return
         if _CLOSED.match(title):
             self.closed = level
-        elif match := _SECTION.match(title):
+        elif match := _section(title):
             self.section = (level, _WORDS[match[1].lower()])
         elif severity := _tag(title):
             self._start(severity, _untagged(title))
@@ -127,14 +132,15 @@ class _Reader:
             self._row(line)
             return
         match = _ITEM.match(line)
+        text = _blanks(match[2]) if match else ""
         if match and self.item is not None and len(match[1]) >= self.indent + 2:
             self.body(line)  # an item inside the item
             return
-        bold = re.match(r"\s*\*\*(.+?)\*\*:?\s*$", line)
-        if bold and not match and (section := _SECTION.match(bold[1])):
+        bold = re.match(r"\*\*(.+?)\*\*:? ?$", _blanks(line)[:_LONGEST])
+        if bold and not match and (section := _section(bold[1])):
             self.section, self.item, self.under_heading = (7, _WORDS[section[1].lower()]), None, False
-        elif match and not self.under_heading and (severity := _tag(match[2]) or (self.section and self.section[1])):
-            self._start(severity, _untagged(match[2]) if _tag(match[2]) else match[2])
+        elif match and not self.under_heading and (severity := _tag(text) or (self.section and self.section[1])):
+            self._start(severity, _untagged(text) if _tag(text) else text)
             self.indent = len(match[1])
         elif match and not self.under_heading:
             self.item = None
@@ -150,7 +156,7 @@ class _Reader:
 
     def _start(self, severity: str, title: str) -> None:
         self.item = None
-        if _NOTHING.match(title) or not re.search(r"\w", title):
+        if (len(title) <= _LONGEST and _NOTHING.match(title)) or not re.search(r"\w", title):
             return
         self.item = [title]
         self.found.append((severity, self.item))
@@ -165,13 +171,29 @@ class _Reader:
             self.item = None
 
 
+def _blanks(text: str) -> str:
+    """Runs of blanks as one: what a pattern may try in many ways is short."""
+    return " ".join(text.split())
+
+
+def _section(title: str) -> re.Match[str] | None:
+    title = _blanks(title)
+    return _SECTION.match(title) if len(title) <= _LONGEST else None
+
+
+def _trailing(text: str) -> re.Match[str] | None:
+    return _TRAILING.search(text, max(0, len(text) - _LONGEST))
+
+
 def _tag(text: str) -> str | None:
-    found = _INLINE.match(text) or _TRAILING.search(text) or _MIDDLE.match(text)
+    found = _INLINE.match(text) or _trailing(text) or _MIDDLE.match(text)
     return _WORDS[next(word for word in found.groups() if word).lower()] if found else None
 
 
 def _untagged(text: str) -> str:
-    return _MIDDLE.sub("", _TRAILING.sub("", _INLINE.sub("", text))) or text
+    rest = _INLINE.sub("", text)
+    tail = _trailing(rest)
+    return _MIDDLE.sub("", rest[: tail.start()] if tail else rest) or text
 
 
 def _finding(severity: str, lines: list[str]) -> Finding:
@@ -185,7 +207,7 @@ def _finding(severity: str, lines: list[str]) -> Finding:
 def _place(text: str) -> tuple[str | None, int | None]:
     """The first `path:line`; else the first path with a folder or in code marks."""
     first: str | None = None
-    for match in _PLACE.finditer(text):
+    for match in _PLACE.finditer(_ENDLESS.sub(" ", text)):
         line = next((n for n in match.groups()[1:] if n), None)
         if line:
             return match[1], int(line[:9])

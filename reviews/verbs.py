@@ -6,18 +6,22 @@ Every change is journalled under the reviews' lock by `task_board.store` and can
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from reviews.files import ARCHIVE, PER_REVIEWER, Response, Review, read_reviews, reviewer_name, stem
+from reviews.files import ARCHIVE, PER_REVIEWER, REQUEST_FOLDERS, Response, Review, read_reviews, reviewer_name, stem
 from reviews.findings import SEVERITIES, Finding, key
 from reviews.verdicts import INVALID, read_verdict
 from task_board import edits, fields, store, verbs
 from task_board.board import Task
 from task_board.document import Document, one_line
 from task_board.errors import BoardError, Conflict, Refused, UsageError
+
+_FOLDERS = {"requests", "responses", "archive", "__pycache__", *REQUEST_FOLDERS}
+"""Names that mean something else inside the archive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +130,8 @@ def archive(
     """
     now, review = now or datetime.now(UTC), find(root, reference)
     cycle = cycle or f"{now.astimezone(UTC):%Y%m%d}_cycle"
-    if not re.fullmatch(r"[\w][\w. -]*", cycle):
-        raise UsageError(f"{cycle!r} cannot be a folder", "Letters, digits, - and _.")
+    if not re.fullmatch(r"[\w][\w. -]*", cycle) or cycle.lower() in _FOLDERS:
+        raise UsageError(f"{cycle!r} cannot be a folder", "Letters, digits, - and _, no folder's name.")
     if review.layout == ARCHIVE:
         raise Refused(f"{review.id} is in the archive already", "Nothing was moved.")
     if not review.complete and not force:
@@ -136,19 +140,33 @@ def archive(
     with store.locked(root):
         review = find(root, reference)
         changes, seen = [], {}
-        for path, folder in (
-            (review.request, "requests"),
-            *((answer.file, "responses") for answer in review.responses),
-        ):
-            if path is None:
-                continue
+        files = [*((path, "requests") for path in review.requests), *((a.file, "responses") for a in review.responses)]
+        for path, folder in files:
             source = Path(path).relative_to(root)
-            name = f"{stem(source.name)}_{source.parts[0]}.md" if review.layout == PER_REVIEWER else source.name
-            target = f"archive/{cycle}/{folder}/{source.name if folder == 'requests' else name}"
+            target = f"archive/{cycle}/{_shelf(review, source, folder)}"
             changes.append(store.Change(source.as_posix(), target))
             seen[source.as_posix()] = _bytes(Path(path))
+        _fits(root, [str(change.target) for change in changes])
         store.commit(root, "archive", changes, seen, now)
     return [str(root / str(change.target)) for change in changes]
+
+
+def _shelf(review: Review, source: Path, folder: str) -> str:
+    """Where a file lies inside its cycle: below the folder that it lay in, and with its reviewer."""
+    if review.layout == PER_REVIEWER:
+        loose = len(source.parts) == 2
+        return f"{source.parts[0]}/responses/{source.name}" if loose else source.as_posix()
+    return source.as_posix() if source.parts[0] == folder and len(source.parts) > 1 else f"{folder}/{source.name}"
+
+
+def _fits(root: Path, targets: list[str]) -> None:
+    """Raises Conflict when two files would get one name, or a folder's name is taken by a file."""
+    if twice := next((name for name in targets if targets.count(name) > 1), None):
+        raise Conflict(f"two files would become {twice}", "Nothing was moved. Rename one of them.")
+    for target in targets:
+        for folder in Path(target).parents:
+            if os.path.lexists(root / folder) and not (root / folder).is_dir():
+                raise Conflict(f"{root / folder} is not a folder", "Nothing was moved. Name another --cycle.")
 
 
 def undo(root: Path, now: datetime | None = None) -> store.Entry:
@@ -169,7 +187,7 @@ def _draft(review: Review, answer: Response, finding: Finding) -> verbs.Draft:
     return verbs.Draft(
         title=f"Fix: {one_line(finding.title)}", priority=SEVERITIES.index(finding.severity), body=body,
         from_review=answer.file, criteria=(f"The finding no longer holds: {finding.title}",),
-        files=(finding.path,) if finding.path else (), key=key(stem(Path(answer.file).name), finding),
+        files=(finding.path,) if finding.path else (), key=key(review.id, answer.reviewer, finding),
         run=review.headers.get("run"), gate=review.headers.get("gate"),
     )  # fmt: skip
 

@@ -1,18 +1,27 @@
 """Which verdict a response states: approve, changes, reject, or INVALID when it states none.
 
-A verdict stands on a line that says so ("Verdict: …", "Decision: …"), or opens the summary, the overall assessment or a
-plain text. Words are read at the beginning only: "we could approve this if …" is none. A line that still offers
-the choice ("GO / NO-GO / MODIFY") is a template that nobody filled in.
+Lines that say so decide ("Verdict: …", "Decision: …"). Only without one does a recommendation, the summary, the overall
+assessment or the opening of a plain text. Words are read at the beginning only: "we could approve this if …" is none.
+An approval must stay one: what follows it is read for what takes it back, and then, or when two statements differ, it
+is changes. A line that still offers the choice ("GO / NO-GO / MODIFY") is a template that nobody filled in. What is
+quoted, struck out or in a comment is nobody's verdict.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from task_board.document import Document, one_line, plain
 
 APPROVE, CHANGES, REJECT, INVALID = "approve", "changes", "reject", "INVALID"
+
+_LONGEST = 2000
+"""Characters of a line that are read."""
+_MILDLY = r"with(?:out)? (?:(?:minor|small|some|few|further|any|no) )*(?:notes?|remarks?|comments?|suggestions?|nits?)"
+_ONWARDS = r"(?:the )?(?:next )?(?:stage|step|run|training|deploy(?:ment)?|launch|merge|release|\d)"
 
 # Order matters: the first that fits wins, so the longer and the negative phrases come first.
 _VOCABULARY: tuple[tuple[str, str], ...] = (
@@ -30,13 +39,18 @@ _VOCABULARY: tuple[tuple[str, str], ...] = (
     (CHANGES, r"needs? (?:changes|work|revision|fixes|rework|attention)|(?:major |minor )?revis(?:e|ions?)"),
     (CHANGES, r"modify|modified|iterate|rework|pivot|warn(?:ing)?|minor (?:issues|problems)"),
     (CHANGES, r"(?:some |minor |several |\d+ )*(?:issues?|problems?|concerns) (?:found|identified|remain)"),
-    (APPROVE, r"approve[ds]?|accept(?:ed|s)?|pass(?:ed|es)?|lgtm|looks good|ship it|go|scale|proceed|ready"),
+    (APPROVE, r"approve[ds]?|lgtm|looks good|ship it|go ahead"),
+    # Words of everyday prose ("Scale of the data …", "Pass@1 fell …"): a verdict only when they stand alone.
+    (APPROVE, rf"(?:accept(?:ed|s)?|pass(?:ed|es)?|go|scale|proceed|ready)"
+              rf"(?=$|\|| (?:as it is|as is|for now)$| {_MILDLY}| (?:to|for|with) {_ONWARDS})"),
 )  # fmt: skip
 _RULES = tuple((verdict, re.compile(rf"(?:{words})(?![\w])", re.IGNORECASE)) for verdict, words in _VOCABULARY)
 _KEYS = re.compile(
-    r"(?:[\w]+ )?(?:(?:overall|final|review|my) )*(?:verdict|decision|go no go(?: decision| verdict)?|go no go modify|"
-    r"scale iterate(?: \w+)?|outcome|recommendation|conclusion)$"
+    r"(?!(?:previous|prior|earlier|former|last|old|expected|possible|their|your) )(?:[\w]+ )?"
+    r"(?:(?:overall|final|review|my) )*(?:verdict|decision|go no go(?: decision| verdict)?|go no go modify|"
+    r"scale iterate(?: \w+)?)$"
 )
+_WEAK_KEYS = re.compile(r"(?:[\w]+ )?(?:(?:overall|final|review|my) )*(?:outcome|recommendation|conclusion)$")
 _SECTIONS = re.compile(
     r"\W*(?:executive )?(?:summary|overall assessment|assessment|conclusion|final thoughts)\b", re.IGNORECASE
 )
@@ -47,7 +61,28 @@ _STRONG = re.compile(
 _ERROR = re.compile(
     r"\W*(?:error|traceback|fatal|exception|usage:|http [45]\d\d|\w*error:|warning: |bash:|sh:|npm )", re.IGNORECASE
 )
-_LINE = re.compile(r"[\s>*_#+|-]*(?P<key>[A-Za-z][A-Za-z /_-]{2,40}?)[\s*_`]*(?::|：|\|)[\s*_`]*(?P<value>.*)$")
+_LINE = re.compile(r"[\s*_#+|-]*(?P<key>[A-Za-z][A-Za-z /_-]{2,40}?)[\s*_`]*(?::|：|\|)[\s*_`]*(?P<value>.*)$")
+_CLAUSE = re.compile(r"[.,;:!?]+(?=\s|$)|\s[–—-]+\s|[()\[\]]")
+_STRUCK = re.compile(r"~~.*?~~")
+_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
+_HARMLESS = re.compile(
+    r"\b(?:(?:no|without|zero|0)(?: (?:any|further|remaining|other|open|known|new|outstanding|blocking|major|critical|"
+    r"serious|high|medium|low|minor|severe|or|and))* (?:issues?|problems?|concerns?|findings?|blockers?|bugs?|errors?|"
+    r"changes?|fix(?:es)?|modifications?|objections?|comments?|notes?|remarks?|failures?|regressions?|reservations?)"
+    r"|(?:non|not|nothing|none) (?:blocking|critical|major|serious|wrong|to fix)"
+    r"|(?:no|none) (?:critical|major|blocking)|(?:minor|small) (?:issues?|problems?|fixes))\b"
+)
+_DOUBT = re.compile(
+    r"\b(?:but|however|although|except|unless|until|if|once|after|only|provided|pending|conditional(?:ly)?|subject|must|"
+    r"not?|never|cannot|(?:can|don|doesn|didn|isn|aren|won|wouldn|shouldn|couldn) t|too|needs?|requires?|missing|fix|"
+    r"problems?|unsafe|dangerous|wrong|incorrect|withdrawn|revoked|retracted)\b"
+)
+_REFUSAL = re.compile(
+    r"\b(?:(?:do not|don t|cannot|can t|must not|never) (?:approve|accept|proceed|deploy|scale|merge|ship|go|run|start|"
+    r"launch|use|train)|not (?:approved?|accepted?|ready|ok)|no go|"
+    r"reject(?:ed|s)?|disapproved?|fail(?:s|ed|ing|ures?)?|block(?:s|ed|ers?|ing)?|"
+    r"abort|critical|major|serious|severe|bugs?|broken|changes? (?:requested|required|needed))\b"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,29 +94,46 @@ class Verdict:
 
 
 def read_verdict(document: Document) -> Verdict:
-    """The first verdict that the response states."""
+    """The verdict that the response states: its verdict lines', else that of its other statements."""
     document = unwrapped(document)
-    for words in _stated(document):
-        if (value := meaning(words)) is not None:
-            return Verdict(value, one_line(words)[:160])
-    return Verdict(INVALID)
+    explicit = _explicit(document)
+    read = [(value, words) for words in explicit or _implied(document) if (value := meaning(words)) is not None]
+    values = {value for value, _ in read}
+    if not values:
+        return Verdict(INVALID)
+    if len(values) == 1:
+        return Verdict(read[0][0], one_line(read[0][1])[:160])
+    said = "; ".join(dict.fromkeys(one_line(words)[:70] for _, words in read))[:160]
+    return Verdict(CHANGES if APPROVE in values else REJECT, said)
 
 
 def meaning(words: str) -> str | None:
     """approve, changes or reject for words that begin with one of the vocabulary; None for all others."""
-    said = _normal(words)
+    words = _STRUCK.sub(" ", words)
     if _offers(words):
         return None
+    # The ends of clauses are kept as "|" for an approval: a word that must stand alone may end there.
+    clauses, said = "|".join(map(_normal, _CLAUSE.split(words))).strip("|"), _normal(words)
     for verdict, pattern in _RULES:
-        if pattern.match(said):
-            return verdict
+        if match := pattern.match(clauses if verdict == APPROVE else said):
+            return CHANGES if verdict == APPROVE and _taken_back(words, match[0]) else verdict
     return None
+
+
+def _taken_back(words: str, approval: str) -> bool:
+    """Does what comes after the approval say otherwise? Doubt counts in its own sentence, a refusal everywhere."""
+    first, _, later = (re.sub(r"[.!?]+(?=\s|$)", " . ", words)).partition(" . ")
+    rest = _HARMLESS.sub(" ", _normal(first).removeprefix(approval))
+    asks = "?" in words.split(".")[0]
+    return bool(
+        asks or _DOUBT.search(rest) or _REFUSAL.search(rest) or _REFUSAL.search(_HARMLESS.sub(" ", _normal(later)))
+    )
 
 
 def unwrapped(document: Document) -> Document:
     """A response that is one code fence from its first to its last line, as models like to answer: what is inside."""
     filled = [n for n, line in enumerate(document.lines) if line.strip()]
-    if len(filled) > 2 and re.match(r"\s*(`{3,}|~{3,})\s*(?:markdown|md|text)?\s*$", document.lines[filled[0]]):
+    if len(filled) > 2 and re.match(r"(`{3,}|~{3,}) ?(?:markdown|md|text)?$", _blanks(document.lines[filled[0]])):
         last = document.lines[filled[-1]].strip()
         if set(last) in ({"`"}, {"~"}) and len(last) >= 3:
             inside = "\n".join(document.lines[filled[0] + 1 : filled[-1]])
@@ -89,31 +141,68 @@ def unwrapped(document: Document) -> Document:
     return document
 
 
-def _stated(document: Document) -> list[str]:
-    lines, found = document.lines, []
-    open_lines = [n for n in range(len(lines)) if not document.fenced[n]]
-    for number in open_lines:
-        match = _LINE.match(lines[number]) if len(lines[number]) < 2000 else None
-        if match and _KEYS.match(_normal(match["key"])):
-            found.append(plain(match["value"]) or _after(document, number))
-    heads = [h for h in document.headings if _KEYS.match(_normal(h.title))]
-    found += [_after(document, heading.line) for heading in heads]
-    found += [_after(document, h.line) for h in document.headings if _SECTIONS.match(h.title)]
-    first = next((lines[n] for n in open_lines if lines[n].strip() and not lines[n].lstrip().startswith("#")), "")
-    if _STRONG.match(_normal(first)) and not _ERROR.match(first):
-        found.append(plain(first))
+def _explicit(document: Document) -> list[str]:
+    """What stands on verdict lines and below headings that say so; an empty one counts as said, and says nothing."""
+    mine = _own(document)
+    return _keyed(document, mine, _KEYS) + _below(document, mine, lambda title: _KEYS.match(_normal(title)))
+
+
+def _implied(document: Document) -> list[str]:
+    """Recommendations, summaries, and the first line. An indented recommendation belongs to a finding."""
+    mine = _own(document)
+    found = _keyed(document, [n for n in mine if not document.lines[n].startswith(("  ", "\t"))], _WEAK_KEYS)
+    found += _below(document, mine, lambda title: _WEAK_KEYS.match(_normal(title)) or _SECTIONS.match(title))
+    first = next(
+        (n for n in mine if document.lines[n].strip() and not document.lines[n].lstrip().startswith("#")), None
+    )
+    opening = "" if first is None else document.lines[first][:_LONGEST]
+    if _STRONG.match(_normal(opening)) and not _ERROR.match(opening):
+        found.append(plain(opening))
     return found
 
 
-def _after(document: Document, line: int) -> str:
+def _own(document: Document) -> list[int]:
+    """Lines that the reviewer says: neither in a fence, nor quoted, nor in a comment."""
+    mine, hidden = [], set()
+    text = document.body
+    for match in _COMMENT.finditer(text):
+        begin = text.count("\n", 0, match.start())
+        hidden |= set(range(begin, begin + match[0].count("\n") + 1))
+    for number, line in enumerate(document.lines):
+        if not document.fenced[number] and number not in hidden and not line.lstrip(" \t*-+").startswith(">"):
+            mine.append(number)
+    return mine
+
+
+def _keyed(document: Document, mine: list[int], keys: re.Pattern[str]) -> list[str]:
+    found = []
+    for number in mine:
+        match = _LINE.match(document.lines[number][:_LONGEST])
+        if match and keys.match(_normal(match["key"])):
+            found.append(plain(match["value"]) or _after(document, number, mine))
+    return found
+
+
+def _below(document: Document, mine: list[int], wanted: Callable[[str], object]) -> list[str]:
+    own = set(mine)
+    return [_after(document, h.line, mine) for h in document.headings if h.line in own and wanted(h.title[:_LONGEST])]
+
+
+def _after(document: Document, line: int, mine: list[int]) -> str:
     """The next line with words, up to the next heading."""
-    for number in range(line + 1, min(line + 12, len(document.lines))):
-        text = document.lines[number]
-        if re.match(r"\s*#{1,6}\s", text):
+    begin = bisect_right(mine, line)
+    for number in mine[begin : begin + 12]:
+        text = document.lines[number][:_LONGEST]
+        if number > line + 12 or re.match(r"\s*#{1,6}\s", text):
             return ""
         if re.search(r"\w", text):
-            return plain(re.sub(r"^[\s>]*(?:[-*+]|\d+[.)])\s+", "", text))
+            return plain(re.sub(r"^\s*(?:[-*+]|\d+[.)])\s+", "", text))
     return ""
+
+
+def _blanks(text: str) -> str:
+    """Runs of blanks as one: what a pattern may try in many ways is short."""
+    return " ".join(text.split())
 
 
 def _normal(text: str) -> str:
