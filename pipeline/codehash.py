@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from functools import lru_cache
 from pathlib import Path
 
 from pipeline.artifacts import sha256_file, sha256_json
@@ -15,14 +16,14 @@ def module_digest(name: str) -> str:
     for ours."""
     base = source_root().joinpath(*name.split("."))
     if base.with_suffix(".py").is_file():
-        return sha256_file(base.with_suffix(".py"))
+        return _digest(base.with_suffix(".py"))
     if not base.is_dir():
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None:
             raise UsageError(f"module {name!r}, which a step declares, does not exist.")
-        return sha256_file(Path(spec.origin))
+        return _digest(Path(spec.origin))
     files = sorted((*base.rglob("*.py"), *base.rglob("*.sha256")))
-    return sha256_json([[p.relative_to(base).as_posix(), sha256_file(p)] for p in files])
+    return sha256_json([[p.relative_to(base).as_posix(), _digest(p)] for p in files])
 
 
 def file_digest(name: str) -> str | None:
@@ -31,3 +32,14 @@ def file_digest(name: str) -> str | None:
         if path.is_file():
             return sha256_file(path)
     return None
+
+
+def _digest(path: Path) -> str:
+    state = path.stat()
+    return _read(path, (state.st_ino, state.st_size, state.st_mtime_ns))
+
+
+@lru_cache(maxsize=4096)
+def _read(path: Path, _state: tuple[int, int, int]) -> str:
+    """Read once for as long as the file is the same one: seventy steps share most of their modules."""
+    return sha256_file(path)
