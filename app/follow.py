@@ -1,6 +1,7 @@
 """Following one run: its bytes into the spool, its event lines into the state, until its process is over.
 
-Bytes are `remote.tail`'s; what a line means is `app.fold`'s. Only whole lines go on; a half line waits for its end.
+Bytes are `remote.watch.tail`'s; what a line means is `app.fold`'s. Only whole lines go on; a half line waits for its
+end.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from app.workspace import Workspace
 if TYPE_CHECKING:
     from remote.agent.client import Agent
     from remote.jobs import JobState, JobStatus
-    from remote.tail import Growth
+    from remote.watch.tail import Growth
 
 LINE_BYTES = 4096
 """Of the console's last line never more than this is shown."""
@@ -99,7 +100,7 @@ class Follower:
         Raises SshError when the link breaks.
         """
         from remote.jobs import JobState
-        from remote.tail import follow
+        from remote.watch.tail import follow
 
         status = await self._status(agent)
         if status.state is JobState.ABSENT or status.state.alive:  # of an end the run's own words come first
@@ -116,7 +117,7 @@ class Follower:
 
     async def once(self, agent: Agent) -> None:
         """Bring what the pod has now, and no more. Raises SshError when the link breaks."""
-        from remote.tail import follow
+        from remote.watch.tail import follow
 
         status = await self._status(agent)
         behind = {name for name, size in status.sizes.items() if self._size(name) != size}

@@ -74,7 +74,7 @@ async def _run(options: argparse.Namespace, provider: Provider) -> tuple[Any, in
     command = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
     if not command:
         raise ConfigError("No command was given.", "Write it after `run`, for example: python -m remote run nvidia-smi")
-    from remote import ssh  # asyncssh: 0.3 s
+    from remote.link import ssh  # asyncssh: 0.3 s
 
     async with ssh.connect(await provider.get(options.pod), provider, options.state_dir) as connection:
         done = await connection.run(command, deadline_s=options.deadline)

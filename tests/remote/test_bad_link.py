@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from remote import ssh
 from remote.agent.client import Agent
 from remote.errors import ConnectionLost, SshError
+from remote.link import ssh
 from remote.pods.local import LocalProvider
 from remote.sync import pull as pulling
 from remote.sync.push import push
 from remote.sync.scan import scan
 from remote.sync.talk import Watched, conversation
-from remote.tail import follow
+from remote.watch.tail import follow
 from tests.sim.chaos import ChaosProxy, Link
 
 CHUNK = 256 << 10
