@@ -12,7 +12,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from app.events import AppEvent, DataArrived, JobReported, RunFollowed, RunLine, StreamGrew
+from app.events import AppEvent, DataArrived, JobReported, Noted, RunFollowed, RunLine, StreamGrew
 from app.history import is_home, note_end
 from app.logs import CONSOLE, EVENTS
 from app.runs import RunEntry
@@ -30,6 +30,12 @@ LINE_BYTES = 4096
 
 CATCH_UP_S = 60.0
 """Seconds that bringing the spool up to date may take for one look."""
+
+HOLE = (
+    "{} was emptied or replaced on the pod and no copy of it is there: what was written to it in the last moments "
+    "before that, if anything was, is lost. What came before and comes after is here."
+)
+"""Said of a stream whose file went away under us; its name fills the gap."""
 
 
 class LineReader:
@@ -128,7 +134,7 @@ class Follower:
             ):
                 async for growth in growths:
                     self._grew(growth)
-                    if growth.size >= status.sizes.get(growth.stream, 0):
+                    if growth.current and growth.size >= status.sizes.get(growth.stream, 0):
                         behind.discard(growth.stream)
                     if not behind:
                         break
@@ -150,7 +156,10 @@ class Follower:
 
     def _grew(self, growth: Growth) -> None:
         self._emit(DataArrived(self._clock()))
-        self._stream(growth.stream, growth.path, growth.size)
+        if growth.gap:
+            self._emit(Noted("warn", HOLE.format(growth.stream), self._clock()))
+        if growth.path == self._spool / growth.stream:
+            self._stream(growth.stream, growth.path, growth.size)
         if growth.stream == EVENTS:
             self._fold()
 

@@ -33,8 +33,8 @@ from remote.link.connection import Completed, Connection, RemoteProcess
 from remote.link.placing import NO_COMMAND, NO_FILE, last_line, missing_python, packed, place
 
 MODULES = (
-    "agent", "content", "daemon", "disk", "host", "kernel", "launch", "policy", "reading", "receive", "runs",
-    "stopping", "supervisor", "trees", "watchdog", "watching",
+    "agent", "content", "daemon", "disk", "following", "host", "kernel", "launch", "policy", "reading", "receive",
+    "runs", "stopping", "supervisor", "trees", "watchdog", "watching",
 )  # fmt: skip
 """What travels to the pod; standard library only, Python 3.9 and later."""
 
