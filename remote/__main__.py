@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         answer, code = asyncio.run(_perform(options))
     except RemoteError as exc:
         if options.debug:
-            raise
+            traceback.print_exc()  # and the same exit code
         print(f"error: {exc}" + (f"\n  {exc.hint}" if exc.hint else ""), file=sys.stderr)
         return exc.exit_code
     except KeyboardInterrupt:
