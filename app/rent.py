@@ -1,6 +1,6 @@
 """What a rented pod will cost, agreed to before anything is bought; renting one, starting one, one that is blocked.
 
-How exactly one pod comes of one request is `remote.pods.creating`'s.
+How exactly one pod comes of one request is `remote.renting.creating`'s.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from app.fleet import NoPod
 from app.settings import Settings
 from app.text import duration, money
 from remote.errors import VolumelessStop
-from remote.money import Budgets
-from remote.pods.creating import Candidate, Estimate
+from remote.money.rules import Budgets
 from remote.pods.model import Cloud, Pod, PodSpec, PodStatus
+from remote.renting.creating import Candidate, Estimate
 
 if TYPE_CHECKING:
     from app.supervisor import Supervisor
-    from remote.account import Account
-    from remote.pods.resuming import Blocked
+    from remote.money.account import Account
+    from remote.renting.resuming import Blocked
 
 WORD = "pod"
 """What a pod is called when the workspace's name cannot be part of a name."""
@@ -110,7 +110,7 @@ def budgets(settings: Settings) -> Budgets:
 async def quote(supervisor: Supervisor, spec: PodSpec | None = None, gpus: Sequence[str] | None = None) -> Quote:
     """What renting would buy, with everything checked that can be. Raises ConfigError, VolumelessStop,
     InsufficientFunds, BudgetError, and what the provider raises. Buys nothing."""
-    from remote.pods import creating, specs
+    from remote.renting import creating, specs
 
     fleet, settings = supervisor.fleet, supervisor.settings
     if not fleet.rented:
@@ -137,7 +137,7 @@ async def quote(supervisor: Supervisor, spec: PodSpec | None = None, gpus: Seque
 
 async def within_budget(supervisor: Supervisor) -> Account:
     """Raises BudgetError when a budget is used up or cannot be computed."""
-    from remote import money as rules
+    from remote.money import rules
 
     await supervisor.fleet.list()
     limits = budgets(supervisor.settings)
@@ -151,7 +151,7 @@ async def create(
     gpus: Sequence[str] | None = None, wait: bool = True,
 ) -> Pod:  # fmt: skip
     """Rent a pod and wait for its address. Raises Unagreed with the price before anything is bought."""
-    from remote.pods import creating, lifecycle
+    from remote.renting import creating, lifecycle
 
     fleet = supervisor.fleet
     offer = await quote(supervisor, spec, gpus)
@@ -187,7 +187,7 @@ async def ensure(supervisor: Supervisor, name: str | None, *, agreed: bool) -> P
     Raises Unagreed before anything that costs, ResumeBlocked, and as `create` does.
     """
     from remote.errors import NoCapacityOnHost
-    from remote.pods import lifecycle
+    from remote.renting import lifecycle
 
     try:
         pod = await supervisor.pod(name)
@@ -217,7 +217,7 @@ async def agree_to_start(supervisor: Supervisor, pod: Pod, agreed: bool) -> None
 
     Raises BudgetError, InsufficientFunds, Unagreed.
     """
-    from remote.pods import creating
+    from remote.renting import creating
 
     found = await within_budget(supervisor)
     price, balance = pod.price_per_hour, found.balance
@@ -234,7 +234,7 @@ async def agree_to_start(supervisor: Supervisor, pod: Pod, agreed: bool) -> None
 
 async def start_blocked(supervisor: Supervisor, pod: Pod) -> ResumeBlocked:
     """What is told of a start that its machine had no GPU for."""
-    from remote.pods import resuming
+    from remote.renting import resuming
 
     found = resuming.blocked(await supervisor.pod(pod.id), supervisor.fleet.journal)
     if found is None:
@@ -244,7 +244,7 @@ async def start_blocked(supervisor: Supervisor, pod: Pod) -> ResumeBlocked:
 
 async def keep_trying(supervisor: Supervisor, pod: Pod) -> Pod:
     """Start a blocked pod, trying again in 1, 2, 5 and then every 10 minutes."""
-    from remote.pods import resuming
+    from remote.renting import resuming
 
     def waiting(found: Blocked) -> None:
         pause = found.next_try - supervisor.clock()
@@ -259,11 +259,11 @@ async def keep_trying(supervisor: Supervisor, pod: Pod) -> Pod:
 
 
 async def instead(supervisor: Supervisor, pod: Pod, way: str, *, agreed: bool) -> Pod:
-    """Another pod in place of a blocked one: "new_pod" or "rescue" of `remote.pods.resuming`.
+    """Another pod in place of a blocked one: "new_pod" or "rescue" of `remote.renting.resuming`.
 
     Raises UsageError when there is no such way out for this pod.
     """
-    from remote.pods import resuming
+    from remote.renting import resuming
 
     for choice in resuming.choices(pod, supervisor.fleet.journal):
         if str(choice.way) == way and choice.spec is not None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from app import cli, risk
-from remote.costs import Ledger
+from remote.money.costs import Ledger
 from remote.pods.model import Pod, PodStatus, VolumeKind
 from remote.pods.runpod import client
 from tests.sim.runpod_api.clock import VirtualClock

@@ -14,7 +14,7 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from remote import identity, ssh
+from remote import identity, processes
 from remote.errors import (
     AuthRejected,
     ConnectFailed,
@@ -25,7 +25,7 @@ from remote.errors import (
     NoEndpoint,
     RemoteError,
 )
-from remote.pods import processes
+from remote.link import ssh
 from remote.pods.local import LocalProvider
 from remote.pods.model import Endpoint, Pod
 from remote.pods.sandbox import Sandbox

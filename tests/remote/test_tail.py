@@ -17,7 +17,7 @@ from subprocess_connection import SubprocessConnection
 from remote import jobs
 from remote.agent.client import Agent
 from remote.errors import AgentFailed, ConnectionLost, UnsafePath
-from remote.tail import Alive, Growth, Spool, follow
+from remote.watch.tail import Alive, Growth, Spool, follow
 
 
 @pytest.fixture

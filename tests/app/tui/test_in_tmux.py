@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from terminal import Terminal, terminal
 
-from remote.pods import processes
+from remote import processes
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux: apt-get install tmux")
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from remote.errors import NoCapacityOnHost
 from remote.journal import Intent, Journal, Phase
-from remote.pods import lifecycle
-from remote.pods.creating import CREATE
 from remote.pods.model import Cloud, Pod, PodSpec, PodStatus, VolumeKind
 from remote.pods.provider import Provider
-from remote.pods.specs import spec_of
+from remote.renting import lifecycle
+from remote.renting.creating import CREATE
+from remote.renting.specs import spec_of
 
 BACKOFF_S = (60.0, 120.0, 300.0, 600.0)
 """Seconds until the first tries; the last one repeats."""

@@ -1,7 +1,7 @@
 """The ledger: one row per pod session, what it cost by our own clock, and what was billed for it.
 
 Money is Decimal USD and never rounded here. A price that is not known makes a cost that is not known (None), never 0.
-Network volumes belong to no session: see `remote.money`. Fetching what was billed is `remote.billing`'s.
+Network volumes belong to no session: see `rules`. Fetching what was billed is `billing`'s.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from remote.files import append_json, read_json_lines, unreadable
-from remote.money import disks_per_hour
+from remote.money.rules import disks_per_hour
 from remote.pods.model import Pod, PodSession, PodStatus, VolumeKind
 
 _HOUR = Decimal(3600)
@@ -46,7 +46,7 @@ class Row:
     earlier. `missing_at` is when the provider first listed the pod no more, a single such reading being no proof.
     `released_at` is when the stopped pod's own volume ceased to cost: at the next start or the pod's end. Sizes in GB.
     `began` is when the container started, from which on it is billed, and `logged` whether the provider's own log has
-    been read for that and, once the row is closed, for the end: see `remote.sessions`.
+    been read for that and, once the row is closed, for the end: see `sessions`.
     """
 
     session: PodSession

@@ -7,16 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from remote import account
-from remote.activity import agent_of, bring_home, end_runs, observe, tell_shells
-from remote.enforce import Outcome, enforce, ours
 from remote.errors import RemoteError
-from remote.guard import Activity, Decision, Money, Rules, Unpulled, decide
+from remote.guard.activity import agent_of, bring_home, end_runs, observe, tell_shells
+from remote.guard.enforce import Outcome, enforce, ours
+from remote.guard.rules import Activity, Decision, Money, Rules, decide
 from remote.journal import Journal
-from remote.money import Budgets
-from remote.pods import lifecycle
+from remote.money import account
+from remote.money.rules import Budgets
 from remote.pods.model import Pod, PodStatus
 from remote.pods.provider import Provider
+from remote.renting import lifecycle
+from remote.renting.permits import Unpulled
 
 LOOK_S = 300.0
 """Seconds after which the look at one pod is given up."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
-from remote.costs import Billed, Ledger, Row
-from remote.money import disks_per_hour
+from remote.money.costs import Billed, Ledger, Row
+from remote.money.rules import disks_per_hour
 from remote.pods.model import BillingRecord, PodSession
 from remote.pods.provider import Capability, Provider
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from remote import identity
-from remote.channels import SshConnection, cause
 from remote.errors import (
     AuthRejected,
     ConnectFailed,
@@ -23,7 +22,8 @@ from remote.errors import (
     NoEndpoint,
     NoSshServer,
 )
-from remote.hostkeys import HostKey, Pins, PinStore, algorithms, mismatch, pins_for
+from remote.link.channels import SshConnection, cause
+from remote.link.hostkeys import HostKey, Pins, PinStore, algorithms, mismatch, pins_for
 from remote.pods.model import Endpoint, Pod, PodSession
 from remote.pods.provider import Provider
 

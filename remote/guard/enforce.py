@@ -1,4 +1,4 @@
-"""Carries out what `remote.guard` decides: checkpoint, pull, stop. It has no way to terminate anything.
+"""Carries out what `rules` decides: checkpoint, pull, stop. It has no way to terminate anything.
 
 How a run is asked for a checkpoint and how files come home are the caller's callbacks.
 """
@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from remote.errors import GuardError, RemoteError
-from remote.guard import Act, Decision, Permit, Unpulled, logged_in, loses_data, may_stop
+from remote.guard.rules import Act, Decision, logged_in
 from remote.journal import Journal, Phase
-from remote.pods import lifecycle
-from remote.pods.creating import CREATE
 from remote.pods.model import Pod, PodStatus
 from remote.pods.provider import Provider
+from remote.renting import lifecycle
+from remote.renting.creating import CREATE
+from remote.renting.permits import Permit, Unpulled, loses_data, may_stop
 
 Checkpoint = Callable[[Pod], Awaitable[None]]
 """Asks the pod's runs to publish a checkpoint and end."""

@@ -1,6 +1,6 @@
 """What a pod is to be: is it sound, how is it written in the journal, and what of a pod it tells.
 
-Buying one is `remote.pods.creating`'s.
+Buying one is `remote.renting.creating`'s.
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ from decimal import Decimal
 from pathlib import Path
 
 from remote import identity
-from remote.costs import Ledger
 from remote.errors import (
     AccessDenied,
     AuthError,
@@ -32,10 +31,11 @@ from remote.errors import (
 )
 from remote.files import locked
 from remote.journal import Intent, Journal, Phase
-from remote.money import disks_per_hour
+from remote.money.costs import Ledger
+from remote.money.rules import disks_per_hour
 from remote.pods.model import Balance, Cloud, Offer, Pod, PodSpec, PodStatus, Stock
 from remote.pods.provider import Capability, Provider
-from remote.pods.specs import KEY, check, completed, describe, kept_by, spec_hash, spec_of
+from remote.renting.specs import KEY, check, completed, describe, kept_by, spec_hash, spec_of
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[None]]

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from remote.journal import Intent, Phase
-from remote.pods.creating import CREATE, LOST_S
-from remote.pods.lifecycle import RESTART, START, STOP, TERMINATE
 from remote.pods.model import Endpoint, Pod, PodSession, PodStatus
-from remote.pods.resuming import backoff, no_capacity
+from remote.renting.creating import CREATE, LOST_S
+from remote.renting.lifecycle import RESTART, START, STOP, TERMINATE
+from remote.renting.resuming import backoff, no_capacity
 
 PULL_S, BOOT_S, AGENT_S, SSH_S, STOP_S = 900.0, 300.0, 60.0, 60.0, 180.0
 """Seconds for an image pull, for an address after it, for the agent's and for SSH's first word, and for a stop."""

@@ -21,7 +21,7 @@ from remote.errors import ConfigError
 from remote.files import private_dir, write_atomic
 
 if TYPE_CHECKING:
-    from remote.channels import SshConnection
+    from remote.link.channels import SshConnection
 
 _KEPT = 20  # known_hosts files of past sessions
 

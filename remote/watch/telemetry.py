@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from remote.agent.client import Agent
-from remote.gpu import MAX_GPUS, GpuProcess, GpuSample, GpuTrouble, parse_processes, samples
+from remote.watch.gpu import MAX_GPUS, GpuProcess, GpuSample, GpuTrouble, parse_processes, samples
 
 FINE, FINE_S = 3600, 1.0  # points and seconds between them: an hour
 COARSE, COARSE_S = 8640, 10.0  # a day

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from remote.costs import Costs, Ledger
 from remote.errors import ProviderError
-from remote.money import (
+from remote.money.costs import Costs, Ledger
+from remote.money.rules import (
     Budgets,
     BudgetState,
     Burn,

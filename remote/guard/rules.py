@@ -1,6 +1,7 @@
-"""When a pod is to be stopped, and whether it may be: pure rules. Carrying out is `remote.enforce`'s.
+"""When a pod is to be stopped: pure rules. Doing it is `enforce`'s.
 
-A guard can stop and never terminates. What it does not know for certain makes it warn, never act.
+A guard can stop and never terminates. What it does not know for certain makes it warn, never act. Whether a pod may be
+stopped at all is `remote.renting.permits`'s to say.
 """
 
 from __future__ import annotations
@@ -9,91 +10,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from remote.errors import ConfigError, GuardError, UnpulledArtifacts, VolumelessStop
-from remote.money import BudgetState, Level, Runway, at_zero
-from remote.pods.model import Pod, PodSession, PodStatus, VolumeKind
-
-_SHOWN = 10  # files named in a message
-
-Unpulled = tuple[str, ...] | None
-"""Files of the pod's runs that are not at home, verified; None when nobody could look."""
-
-
-# --- may it be done? ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Permit:
-    """Leave to stop or terminate one pod. `overridden` says what the user accepted to lose; it is journalled."""
-
-    pod_id: str
-    op: str
-    overridden: tuple[str, ...] = ()
-
-
-def loses_data(pod: Pod) -> bool:
-    """Whether a stop destroys, or may destroy, what the pod's runs wrote."""
-    return pod.volume in (None, VolumeKind.NONE)
-
-
-def may_stop(pod: Pod, unpulled: Unpulled, *, override: bool = False) -> Permit:
-    """Leave to stop a pod. Raises VolumelessStop when that would destroy results, UnpulledArtifacts while others wait.
-
-    On a kept volume files that nobody could look for are no reason to refuse: the stop leaves them where they are.
-    """
-    if pod.status.over or unpulled == ():
-        return Permit(pod.id, "stop")
-    if override:
-        return Permit(pod.id, "stop", _named(unpulled))
-    if loses_data(pod):
-        told = "keeps nothing" if pod.volume is VolumeKind.NONE else "may keep nothing (its provider does not say)"
-        raise VolumelessStop(
-            f"Pod {pod.name} {told} when it is stopped, and {waiting(unpulled)}.",
-            "Pull them first; stopping it all the same loses them.",
-            paths=unpulled or (),
-        )
-    if unpulled:
-        raise UnpulledArtifacts(
-            f"Pod {pod.name} is not stopped: {waiting(unpulled)}.",
-            "Pull them first, or stop it all the same: they stay on its volume.",
-            paths=unpulled,
-        )
-    return Permit(pod.id, "stop")
-
-
-def may_terminate(pod: Pod, unpulled: Unpulled, typed: str, *, override: bool = False) -> Permit:
-    """Leave to remove a pod for good. `typed` must be its name or id.
-
-    Raises GuardError when it is not, UnpulledArtifacts while anything, or nobody knows what, is not at home.
-    """
-    if typed not in (pod.name, pod.id):
-        raise GuardError(
-            f'Pod {pod.name} is not terminated: "{typed}" is not its name.', f"Type {pod.name} to remove it."
-        )
-    if unpulled == ():
-        return Permit(pod.id, "terminate")
-    if override:
-        return Permit(pod.id, "terminate", _named(unpulled))
-    raise UnpulledArtifacts(
-        f"Pod {pod.name} is not terminated: {waiting(unpulled)}.",
-        "Pull them first; terminating it all the same loses what is not on a network volume.",
-        paths=unpulled or (),
-    )
-
-
-def _named(unpulled: Unpulled) -> tuple[str, ...]:
-    return ("files that nobody could look for",) if unpulled is None else unpulled
-
-
-def waiting(unpulled: Unpulled) -> str:
-    """The files that are not at home as a clause."""
-    if unpulled is None:
-        return "whether all its files are at home is not known"
-    more = f" and {len(unpulled) - _SHOWN} more" if len(unpulled) > _SHOWN else ""
-    return f"{len(unpulled)} of its files are not at home: {', '.join(unpulled[:_SHOWN])}{more}"
-
-
-# --- shall it be done? -------------------------------------------------------------------------------------------
+from remote.errors import ConfigError
+from remote.money.rules import BudgetState, Level, Runway, at_zero
+from remote.pods.model import Pod, PodSession, PodStatus
+from remote.renting.permits import Unpulled, waiting
 
 
 @dataclass(frozen=True, slots=True)

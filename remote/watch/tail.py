@@ -1,7 +1,8 @@
 """Byte-exact follow: what grows in a run on the pod grows the same here, over any number of broken connections.
 
 Each stream has a spool file whose own size is the offset, so that bytes and offset cannot disagree. A stream that was
-truncated or replaced on the pod starts a new generation: the old spool is put aside under its number, never spliced.
+rotated, truncated or replaced on the pod starts a new generation: the old spool is put aside under its number, never
+spliced. Where bytes may be missing between two generations, the growth that begins the later one says so.
 Several followers of one run (a panel, a command) share its spool: each byte is written once, by whoever has it first.
 Reading meaning into the bytes, and reconnecting, are left to the caller.
 """
@@ -20,13 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from remote.agent.client import Agent, Frames
-from remote.agent.reading import PRINT_BYTES
+from remote.agent.following import PRINT_BYTES
 from remote.errors import AgentFailed, ConnectionLost
 from remote.files import private_dir, write_atomic
 from remote.sync.part import disk_full_named
 from remote.sync.paths import safe_relative
 
 META, LOCK = "meta.json", ".lock"
+PAST = 16
+"""Generations before the present one of which is known where on the pod they lie."""
+
 SILENCE_S = 20.0
 """Seconds without a frame (the pod sends one each second) after which a link counts as lost."""
 
@@ -35,13 +39,17 @@ SILENCE_S = 20.0
 class Growth:
     """`stream` (its path in the run directory) has `size` bytes in the spool file `path`.
 
-    `generation` counts from 0 and goes up when the file was truncated or replaced on the pod.
+    `generation` counts from 0 and goes up when the file was rotated, truncated or replaced on the pod. `current`: these
+    bytes are of the file that has the name on the pod now; else of one before it. `gap`: this generation has begun, and
+    what was written to the one before it since it was last looked at, if anything was, is nowhere to be had.
     """
 
     stream: str
     path: Path
     size: int
     generation: int
+    current: bool = True
+    gap: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,12 @@ class Spool:
         try:
             streams = json.loads((self.folder / META).read_bytes())["streams"]
             rows = {
-                str(name): {"ino": row["ino"], "generation": int(row["generation"])} for name, row in streams.items()
+                str(name): {
+                    "ino": row["ino"],
+                    "generation": int(row["generation"]),
+                    "past": [[int(ino), int(number)] for ino, number in row.get("past", ())],
+                }
+                for name, row in streams.items()
             }
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return {}
@@ -78,62 +91,72 @@ class Spool:
         return self.folder / safe_relative(stream)
 
     def size(self, stream: str) -> int:
-        try:
-            return self.path(stream).stat().st_size
-        except FileNotFoundError:
-            return 0
+        return _size(self.path(stream))
 
     def have(self) -> dict[str, dict[str, Any]]:
-        """What is here, so that the pod goes on from there: inode, offset and a print of the bytes before it."""
+        """What is here, so that the pod goes on from there: inode, offset and a print of the bytes before it.
+
+        Of generations that were put aside the same, as `past`.
+        """
         with self._locked():
             self.meta = self._read_meta()
             self._asked = {name: int(row["generation"]) for name, row in self.meta.items()}
             return {name: self._have(name) for name in self.meta}
 
     def _have(self, stream: str) -> dict[str, Any]:
-        size = self.size(stream)
-        before = b""
-        if size:
-            with self.path(stream).open("rb") as file:
-                file.seek(max(0, size - PRINT_BYTES))
-                before = file.read(size - max(0, size - PRINT_BYTES))
-        digest = hashlib.blake2b(before, digest_size=16).hexdigest()
-        return {"ino": self.meta[stream].get("ino"), "offset": size, "print": digest}
+        row, path = self.meta[stream], self.path(stream)
+        if not path.exists() and (begun := _aside(path, row["generation"])).exists():
+            os.replace(begun, path)  # put aside, and killed before the new generation was noted
+        asides = [(ino, _aside(path, number)) for ino, number in row["past"]]
+        past = [_known(ino, aside) for ino, aside in asides if aside.is_file()]
+        return {**_known(row["ino"], path), "past": past}
 
     def take(self, head: dict[str, Any], data: bytes) -> Growth:
         """Append one frame, less what another follower wrote already.
 
-        Raises DiskFull, UnsafePath, AgentFailed when it does not continue what is here.
+        Raises DiskFull, UnsafePath, AgentFailed when it does not continue what is here, ConnectionLost when another
+        follower is at a later generation.
         """
-        stream, offset = str(head.get("f")), head.get("o")
+        stream, at = str(head.get("f")), head.get("o")
+        offset = at if isinstance(at, int) else -1
         path = self.path(stream)
         with disk_full_named(path), self._locked():
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.meta = self._read_meta()
-            self._settle(stream, path, head)
-            size = self.size(stream)
-            if (
-                not isinstance(offset, int)
-                or not 0 <= offset <= size
-                or not _agree(path, offset, data[: size - offset])
-            ):
-                raise AgentFailed(f"The pod sent {stream} from byte {offset}; the spool ends at {size}.")
+            if head.get("past"):
+                path, generation = self._past(stream, path, head)
+            else:
+                self._settle(stream, path, head, data)
+                generation = int(self.meta[stream]["generation"])
+            size = _size(path)
+            if not _continues(path, offset, data):
+                raise AgentFailed(f"The pod sent {stream} from byte {at}; the spool ends at {size}.")
             self._append(path, data[size - offset :])
-            generation = int(self.meta[stream]["generation"])
-        return Growth(stream, path, max(size, offset + len(data)), generation)
+        ends = max(size, offset + len(data))
+        return Growth(stream, path, ends, generation, bool(head.get("cur", True)), bool(head.get("gap")))
 
-    def _settle(self, stream: str, path: Path, head: dict[str, Any]) -> None:
+    def _past(self, stream: str, path: Path, head: dict[str, Any]) -> tuple[Path, int]:
+        """The spool file, put aside, of an earlier generation to which bytes still came. Raises AgentFailed."""
+        head["cur"] = False
+        for ino, number in reversed(self.meta.get(stream, {}).get("past", [])):
+            if ino == head.get("ino"):
+                return _aside(path, number), number
+        raise AgentFailed(f"The pod sent bytes of a file that {stream} never was.")
+
+    def _settle(self, stream: str, path: Path, head: dict[str, Any], data: bytes) -> None:
         """Bring the stream to the generation that this frame belongs to; the first follower that sees it does so."""
         row = self.meta.get(stream)
         generation = None if row is None else int(row["generation"])
         if self._asked.get(stream, generation) != generation:  # another follower began a new one meanwhile
-            if head.get("o") != 0:
+            if row is None or head.get("ino") != row["ino"] or head.get("o") != 0 or not _continues(path, 0, data):
                 text = f"{stream} was replaced on the pod while it was followed; it is followed anew."
                 raise ConnectionLost(text, why="replaced")
         elif head.get("o") == 0 and ((row is None and self.size(stream) > 0) or (row is not None and head.get("new"))):
             self._new_generation(stream, path, head.get("ino"))
-        elif row is None or row.get("ino") is None:
-            self._note(stream, {"ino": head.get("ino"), "generation": generation or 0})
+        elif row is None:
+            self._note(stream, {"ino": head.get("ino"), "generation": 0, "past": []})
+        elif row["ino"] is None or head.get("moved"):
+            self._note(stream, {**row, "ino": head.get("ino")})
         self._asked[stream] = int(self.meta[stream]["generation"])
 
     @contextmanager
@@ -156,25 +179,54 @@ class Spool:
             os.close(fd)
 
     def _new_generation(self, stream: str, path: Path, ino: Any) -> None:
-        number = int(self.meta[stream]["generation"]) if stream in self.meta else 0
-        while path.with_name(f"{path.name}.~{number}").exists():
+        row = self.meta.get(stream, {"ino": None, "generation": 0, "past": []})
+        number = int(row["generation"])
+        while _aside(path, number).exists():
             number += 1
+        past = list(row["past"])
         if path.exists():
-            os.replace(path, path.with_name(f"{path.name}.~{number}"))
-        self._note(stream, {"ino": ino, "generation": number + 1})
+            os.replace(path, _aside(path, number))
+            past += [[row["ino"], number]] if row["ino"] is not None else []
+        self._note(stream, {"ino": ino, "generation": number + 1, "past": past[-PAST:]})
 
     def _note(self, stream: str, row: dict[str, Any]) -> None:
         self.meta[stream] = row
         write_atomic(self.folder / META, json.dumps({"v": 1, "streams": self.meta}).encode())
 
 
-def _agree(path: Path, offset: int, data: bytes) -> bool:
-    """Whether the spool holds these very bytes there: what another follower wrote must be what the pod sends."""
-    if not data:
+def _aside(path: Path, number: int) -> Path:
+    """Where the spool of a generation lies once there is a later one."""
+    return path.with_name(f"{path.name}.~{number}")
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _known(ino: int | None, path: Path) -> dict[str, Any]:
+    """What the pod is told of one spool file."""
+    size, before = _size(path), b""
+    if size:
+        begin = max(0, size - PRINT_BYTES)
+        with path.open("rb") as file:
+            file.seek(begin)
+            before = file.read(size - begin)
+    return {"ino": ino, "offset": size, "print": hashlib.blake2b(before, digest_size=16).hexdigest()}
+
+
+def _continues(path: Path, offset: int, data: bytes) -> bool:
+    """Whether these bytes go on where the spool ends, and what another follower wrote of them already is the same."""
+    size = _size(path)
+    if not 0 <= offset <= size:
+        return False
+    if not (overlap := data[: size - offset]):
         return True
     with path.open("rb") as file:
         file.seek(offset)
-        return file.read(len(data)) == data
+        return file.read(len(overlap)) == overlap
 
 
 async def follow(

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from remote.costs import Ledger, Row
 from remote.errors import RemoteError
+from remote.money.costs import Ledger, Row
 from remote.pods.model import LogLine, Pod, PodStatus
 
 SYSTEM = "system"

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from remote.files import write_atomic
-from remote.guard import Activity, Unpulled
+from remote.guard.rules import Activity
 from remote.pods.model import Pod, PodSession
 from remote.pods.provider import Provider
+from remote.renting.permits import Unpulled
 
 if TYPE_CHECKING:
     from remote.agent.client import Agent
@@ -33,8 +34,8 @@ CHECKPOINT_GRACE_S = 240.0
 @asynccontextmanager
 async def agent_of(pod: Pod, provider: Provider, state_dir: Path) -> AsyncIterator[Agent]:
     """The pod's agent over a verified connection of its own. Raises SshError and AgentError."""
-    from remote import ssh  # asyncssh: 0.3 s
     from remote.agent.client import Agent
+    from remote.link import ssh  # asyncssh: 0.3 s
 
     async with ssh.connect(pod, provider, state_dir) as connection:
         yield Agent(connection)

@@ -1,7 +1,7 @@
 """Starting, stopping, restarting and removing a pod with all that belongs to it: journal line first, act, ledger.
 
-Whether a pod may be stopped or removed is `remote.guard`'s to say, and what is shown of it the caller's. Renting one
-is `remote.pods.creating`'s.
+Whether a pod may be stopped or removed is `permits`'s to say, and what is shown of it the caller's. Renting one is
+`creating`'s.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from remote import sessions
-from remote.costs import Ledger
 from remote.errors import DiskFull, GuardError, NoEndpoint, ProviderError, ProviderUnavailable
-from remote.guard import Permit
 from remote.journal import Intent, Journal
-from remote.money import storage_rates
-from remote.pods import creating
-from remote.pods.creating import CREATE
+from remote.money import sessions
+from remote.money.costs import Ledger
+from remote.money.rules import storage_rates
 from remote.pods.model import Pod, PodSpec, PodStatus
 from remote.pods.provider import Provider
-from remote.pods.specs import spec_of
+from remote.renting import creating
+from remote.renting.creating import CREATE
+from remote.renting.permits import Permit
+from remote.renting.specs import spec_of
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[None]]
@@ -59,7 +59,7 @@ async def start(
     """Start the pod, open its ledger row and wait for its address. A pod that runs is returned as it is.
 
     Raises what the provider raises (the journal then says how it ended; after NoCapacityOnHost see
-    `remote.pods.resuming`), and NoEndpoint when the pod has no address within `wait_s` seconds or ends before it has
+    `remote.renting.resuming`), and NoEndpoint when the pod has no address within `wait_s` seconds or ends before it has
     one.
     """
     for pod in await look(provider, state_dir, clock):
@@ -204,7 +204,7 @@ async def terminate(
     wait_s: float = WAIT_S,
     sleep: Sleep = asyncio.sleep,
 ) -> None:
-    """Remove the pod with its data. The permit is `remote.guard.may_terminate`'s; what it overrides is journalled.
+    """Remove the pod with its data. The permit is `permits.may_terminate`'s; what it overrides is journalled.
 
     Raises ProviderUnavailable when what is listed of the pod `wait_s` seconds later still costs, or may cost, money.
     """

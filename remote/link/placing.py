@@ -10,8 +10,8 @@ import io
 import zipfile
 from collections.abc import Mapping
 
-from remote.connection import Completed, Connection
 from remote.errors import AgentFailed, DiskFull, PythonMissing
+from remote.link.connection import Completed, Connection
 
 TOO_OLD, NO_COMMAND, NO_FILE = 39, 127, 2
 """Exit codes: Python is older than 3.9, there is none, and it found no file to run."""

@@ -2,8 +2,8 @@
 
 A pin belongs to a pod session (pod and start time), never to an address: addresses are reused by strangers' pods.
 Where the log shows no keys, and the user has agreed to it once for that pod, the key that is met first is pinned for
-the session, and stays marked as unverified until the log shows it. Nothing here talks SSH; `remote.ssh` compares the
-key it is shown with what this module returns.
+the session, and stays marked as unverified until the log shows it. Nothing here talks SSH; `ssh` compares the key it is
+shown with what this module returns.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
-from remote.connection import Connection, RemoteProcess
+from remote.link.connection import Connection, RemoteProcess
 
 FIELDS = (
     "timestamp", "index", "uuid", "name", "utilization.gpu", "utilization.memory", "memory.used", "memory.total",

@@ -1,6 +1,6 @@
-"""What runs over a verified SSH connection, as `remote.connection` asks for it: at most eight commands at once.
+"""What runs over a verified SSH connection, as `connection` asks for it: at most eight commands at once.
 
-Made by `remote.ssh.connect` and by nothing else.
+Made by `ssh.connect` and by nothing else.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from remote.connection import Completed, RemoteProcess
 from remote.errors import ConnectionLost, DeadlineExceeded, SshError
+from remote.link.connection import Completed, RemoteProcess
 from remote.pods.model import Pod
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _STDERR_LIMIT = 1 << 20  # bytes of standard error that are kept of a running co
 
 
 class SshConnection:
-    """Implements `remote.connection.Connection`. At most eight commands run at once; more wait their turn."""
+    """Implements `connection.Connection`. At most eight commands run at once; more wait their turn."""
 
     def __init__(self, raw: asyncssh.SSHClientConnection, pod: Pod, verified: bool = True) -> None:
         self._raw = raw
@@ -127,7 +127,7 @@ class SshConnection:
 
 
 class SshProcess:
-    """Implements `remote.connection.RemoteProcess`."""
+    """Implements `connection.RemoteProcess`."""
 
     def __init__(
         self, raw: asyncssh.SSHClientProcess[bytes], link: asyncssh.SSHClientConnection, pod: Pod, argv: Sequence[str]
