@@ -95,8 +95,8 @@ class Timeline:
             return None
         held = self.seconds
         parts = ("computing_s", "loading_s", "working_s", "start_s")
-        shares = (sum(row.times[name] for row in ran) / held for name in parts)
-        return Usage(*shares, start=statistics.median(row.times["start_s"] for row in ran))
+        computing, loading, working, starting = (sum(row.times[name] for row in ran) / held for name in parts)
+        return Usage(computing, loading, working, starting, statistics.median(row.times["start_s"] for row in ran))
 
     @property
     def by_stage(self) -> list[Total]:

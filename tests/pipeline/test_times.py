@@ -89,8 +89,8 @@ def test_the_shares_are_of_what_the_machine_was_held_for_and_count_no_work_of_ot
     usage = timeline(RunFiles(run(tmp_path, {"attempt_s": 53.0, "computing_s": 40.0, "loading_s": 10.0}))).usage
     assert usage == Usage(computing=0.4, loading=0.1, working=0.03, starting=0.05, start=5.0)
     assert usage.text == (
-        "Paid minutes: 40 % the model computing, 10 % reading weights, 3 % the steps' own work (filters, scores, files),"
-        " 5 % starting processes (half the steps in 5.0 s or less), 42 % between the steps."
+        "Paid minutes: 40 % the model computing, 10 % reading weights, 3 % the steps' own work (filters, scores,"
+        " files), 5 % starting processes (half the steps in 5.0 s or less), 42 % between the steps."
     )
 
 
