@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -96,10 +97,18 @@ def parse_line(line: bytes) -> Event | None:
     if not isinstance(raw, dict) or raw.get("v") != VERSION or not isinstance(raw.get("kind"), str):
         return None
     seq, t = raw.get("seq"), raw.get("t")
-    if not isinstance(seq, int) or not isinstance(t, str):
+    if not isinstance(seq, int) or not isinstance(t, str) or not _is_time(t):
         return None
     data = {k: v for k, v in raw.items() if k not in ("v", "seq", "t", "kind")}
     return Event(seq, t, raw["kind"], data)
+
+
+def _is_time(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def read_events(path: Path) -> Iterator[Event]:

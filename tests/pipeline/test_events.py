@@ -150,3 +150,9 @@ def test_an_unknown_number_is_null_and_nan_is_refused(path: Path, clock: Clock) 
 def test_times_round_trip(clock: Clock) -> None:
     assert iso(clock()) == "2023-11-14T22:13:20.000Z"
     assert unix(iso(clock())) == clock()
+
+
+def test_an_event_whose_time_is_none_is_passed_over() -> None:
+    good = Event(0, "2026-01-02T03:04:05.000Z", "warning", {}).to_line()
+    assert parse_line(good) is not None
+    assert parse_line(good.replace(b"2026-01-02T03:04:05.000Z", b"yesterday")) is None
