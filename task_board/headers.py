@@ -50,7 +50,7 @@ def read(document: Document) -> dict[str, str]:
     for line, key, value in document.headers if whole else document.front_headers:
         name = _WANTED.get(key)
         if name and name not in found and (line < front or key in _ANYWHERE):
-            if "|" in value and (columns := _columns(document, line)):
+            if document.lines[line].lstrip().startswith("|") and (columns := _columns(document, line)):
                 found |= {key: value for key, value in columns.items() if key not in found}
                 continue
             shown = fields.optional(value or (_items(document, line) if name == "depends_on" else ""))
