@@ -53,7 +53,8 @@ def reduce(state: AppState, event: AppEvent) -> AppState:
 def _pods(state: AppState, event: PodsListed) -> AppState:
     wanted = state.pod.id if state.pod else None
     pod = next((p for p in event.pods if p.id == wanted), event.pods[0] if event.pods else None)
-    after = replace(state, pods=event.pods, pod=pod, pods_at=event.at, run=_run_on(state.run, event.pods))
+    run = None if state.run is None else run_on(state.run, event.pods)
+    after = replace(state, pods=event.pods, pod=pod, pods_at=event.at, run=run)
     if pod is not None and pod.status in OFF and after.link.state != "down":
         after = replace(after, link=LinkView())
     if after.watch is not None and not any(p.id == after.watch.pod and p.status not in OFF for p in event.pods):
@@ -61,8 +62,9 @@ def _pods(state: AppState, event: PodsListed) -> AppState:
     return after
 
 
-def _run_on(run: RunView | None, pods: tuple[PodView, ...]) -> RunView | None:
-    if run is None or run.pod_id is None or run.state not in ALIVE:
+def run_on(run: RunView, pods: tuple[PodView, ...]) -> RunView:
+    """The run as its pod allows: none goes on where the pod is off. A pod that is not listed says nothing."""
+    if run.pod_id is None or run.state not in ALIVE:
         return run
     pod = next((p for p in pods if p.id == run.pod_id), None)
     if pod is None or pod.status not in OFF:
