@@ -245,7 +245,7 @@ def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
 
 @contextlib.contextmanager
 def _translated(pod: Pod, argv: Sequence[str], sending: bool = False) -> Any:
-    """Turn the transport's exceptions into ours. While `sending`, BrokenPipeError passes: the command may have ended."""
+    """Turn the transport's exceptions into ours. While `sending`, BrokenPipeError passes: the command may be over."""
     import asyncssh
 
     try:
