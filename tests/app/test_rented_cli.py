@@ -96,6 +96,16 @@ def test_a_pod_from_offer_to_removal(cloud: Served, here: Here) -> None:
     assert here.data("cost")["per_hour"] is None
 
 
+def test_a_second_pod_is_offered_with_what_the_first_one_costs(cloud: Served, here: Here) -> None:
+    alone = here("pod", "create", "--dry-run").stdout
+    assert "enough for 57:09" in alone and "spent already" not in alone
+    made = here.data("pod", "create", "--yes", "--no-wait")
+    cloud.wait(cloud.sim.advance(120.0))  # RunPod says once a minute what is spent
+    both = here("pod", "create", "--dry-run").stdout
+    assert f"pod {made['name']} runs already, at $1.74/h" in both
+    assert "enough for 28:3" in both and "/h spent already" in both
+
+
 @pytest.mark.parametrize("words", [("pod", "create"), ("run", "start", "-r", "smoke")])
 def test_nothing_is_rented_before_somebody_agrees_to_the_price(
     cloud: Served, here: Here, words: tuple[str, ...]
