@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from app.supervisor import Supervisor
     from reviews import ReviewSummary
     from task_board import BoardSummary
-    from task_board.board import Task
+    from task_board.task import Task
 
 PATIENCE_S = 8.0
 """Seconds after which a provider that does not answer is left alone."""

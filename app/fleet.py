@@ -58,6 +58,7 @@ class Fleet:
         self.probes: dict[str, reducer.Probe] = {}  # what the link learned, by pod id
         self.account: Account | None = None  # money as last read
         self._snapshot: reducer.Snapshot | None = None
+        self.removed: frozenset[str] = frozenset()  # ids of pods whose removal was asked for here and done
         self._ours: frozenset[str] = frozenset()
 
     @property
@@ -100,9 +101,11 @@ class Fleet:
 
     def review(self) -> None:
         """Derive every pod's state again from what is known now: a list grows old, a deadline passes."""
-        from remote.renting import reducer
+        from remote.renting import lifecycle, reducer
 
         intents = [one for one in self.journal.intents() if one.facts.get("provider", self.name) == self.name]
+        done = (one for one in intents if one.op == lifecycle.TERMINATE and one.phase.value == "acked")
+        self.removed = frozenset(str(one.facts.get("pod")) for one in done)
         self.views = reducer.reduce(self.views, self._snapshot, self.probes, intents, self.clock())
 
     def _learn_ours(self) -> None:
@@ -235,12 +238,18 @@ def _state(known: reducer.PodView) -> str:
 
 
 def views(fleet: Fleet) -> tuple[PodView, ...]:
-    """Every pod that is listed, as the state holds it, and those that are being made."""
+    """Every pod that is listed, as the state holds it, those that are being made, and ours that vanished."""
     known = {one.key: one for one in fleet.views}
     listed = tuple(view(pod, known.get(pod.id), fleet.is_ours(pod)) for pod in fleet.pods)
+    ids = {pod.id for pod in fleet.pods}
+    lacking = tuple(
+        replace(view(one.pod, one), status=str(one.status), cost_per_hour=None, host=None, port=None)
+        for one in fleet.views
+        if one.pod is not None and one.key not in ids | fleet.removed and fleet.is_ours(one.pod)
+    )
     making = tuple(
         PodView(one.key, one.name, fleet.name, str(one.status), None, None, None, None, None, None,
                 str(one.status), one.why, tuple(str(offer) for offer in one.offers))
         for one in fleet.views if one.pod is None
     )  # fmt: skip
-    return listed + making
+    return listed + making + lacking

@@ -8,26 +8,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, MutableMapping
-from dataclasses import dataclass, field
-from dataclasses import fields as dataclass_fields
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from task_board import fields
 from task_board.document import Document, one_line, plain
+from task_board.index import Cache, mark_of
 from task_board.reading import read_file
+from task_board.task import Criteria, Lane, Task, role_of
 
 LANES = ("pending", "in_progress", "blocked", "completed")
 FINISHED = "completed"
-_ROLES = {
-    "pending": "pending", "todo": "pending", "backlog": "pending", "open": "pending", "ready": "pending",
-    "in_progress": "in_progress", "inprogress": "in_progress", "doing": "in_progress", "active": "in_progress",
-    "blocked": "blocked", "waiting": "blocked",
-    "completed": "completed", "complete": "completed", "done": "completed", "finished": "completed",
-    "obsolete": "closed", "cancelled": "closed", "canceled": "closed", "archive": "closed", "archived": "closed",
-    "abandoned": "closed", "superseded": "closed", "rejected": "closed", "deprecated": "closed", "wontfix": "closed",
-}  # fmt: skip
 _ORDER = {"in_progress": 1, "pending": 0, "blocked": 2, "completed": 4, "closed": 5}
 SKIPPED = frozenset({"__pycache__", "node_modules", "templates", "template", "docs"})
 """Folders whose files are no tasks."""
@@ -61,77 +52,8 @@ _FRONT = 20_000
 """Longest front matter, characters: the parser takes a millisecond for each thousand."""
 _DEEPEST = 8
 _ANYWHERE = {"priority", "assigned to", "estimated time", "depends on", "from review"}
-
-
-@dataclass(frozen=True, slots=True)
-class Criteria:
-    """Checkboxes of the success criteria, counted."""
-
-    open: int = 0
-    done: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One file. `priority` is 0 (most urgent) to 3, None when nothing says it; `problems` are sentences.
-
-    `created` is ISO 8601. `home` is the folder that holds the lanes, `role` what the lane means (pending, in_progress,
-    blocked, completed, closed, or other).
-    """
-
-    id: str
-    lane: str
-    file: str
-    title: str
-    slug: str
-    priority: int | None
-    assigned_to: str | None = None
-    created: str | None = None
-    estimate: str | None = None
-    depends_on: tuple[str, ...] = ()
-    from_review: str | None = None
-    criteria: Criteria = Criteria()
-    problems: tuple[str, ...] = ()
-    home: str = ""
-    finding: str | None = None
-    run: str | None = None
-    gate: str | None = None
-
-    @property
-    def role(self) -> str:
-        return role(self.lane)
-
-    @property
-    def path(self) -> Path:
-        return Path(self.file)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The stable JSON of one task."""
-        data: dict[str, Any] = {name: getattr(self, name) for name in _SHOWN}
-        data["depends_on"], data["problems"] = list(self.depends_on), list(self.problems)
-        data["criteria"] = {"open": self.criteria.open, "done": self.criteria.done}
-        return data
-
-
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """One lane folder of one board."""
-
-    home: Path
-    name: str
-    assignee: str | None = None
-    folder: Path = field(default_factory=Path)
-
-
-_SHOWN = [f.name for f in dataclass_fields(Task) if f.name not in ("home", "finding", "run", "gate")]
-
-Cache = MutableMapping[str, tuple[tuple[int, int, int], Task]]
-"""Path → (inode, size, modification time in ns) and the task read then."""
-
-
-def role(lane: str) -> str:
-    """What a lane's name means; "other" for names that are not known."""
-    return _ROLES.get(re.sub(r"[\s-]+", "_", lane.strip().lower()), "other")
+_ANYWHERE_WORDS = ("priority", "assigned", "estimated", "depends", "review")
+"""One word of each: how the words of a key are joined may differ."""
 
 
 def homes(root: Path, depth: int = 3) -> list[Path]:
@@ -158,7 +80,7 @@ def lanes(root: Path) -> list[Lane]:
                 _is_lane(folder.name) or _has_tasks(folder)
             ):
                 found.append(Lane(home, folder.name, assignee, folder))
-    return sorted(found, key=lambda lane: (_ORDER.get(role(lane.name), 3), lane.name, str(lane.home)))
+    return sorted(found, key=lambda lane: (_ORDER.get(role_of(lane.name), 3), lane.name, str(lane.home)))
 
 
 def read_board(root: Path, lane: str | None = None, finished: bool = True, cache: Cache | None = None) -> list[Task]:
@@ -168,16 +90,22 @@ def read_board(root: Path, lane: str | None = None, finished: bool = True, cache
         root: a board, or a tree of boards.
         lane: only lanes of this name.
         finished: also the lanes of what is completed, cancelled or obsolete.
-        cache: makes a second reading cheap; the caller keeps it.
+        cache: makes a second reading cheap (`task_board.index.kept`); a reading of everything forgets files that went.
     """
     found: dict[str, list[Task]] = {}
+    seen: set[str] = set()
     for place in lanes(root):
         if lane is not None and place.name != lane:
             continue
-        if lane is None and not finished and role(place.name) in ("completed", "closed"):
+        if lane is None and not finished and role_of(place.name) in ("completed", "closed"):
             continue
-        tasks = (_cached(path, place, cache) for path in _files(place.folder))
+        paths = list(_files(place.folder))
+        seen.update(map(str, paths))
+        tasks = (_cached(path, place, cache) for path in paths)
         found.setdefault(place.name, []).extend(task for task in tasks if task is not None)
+    if cache is not None and lane is None and finished:
+        for gone in cache.keys() - seen:
+            del cache[gone]
     return [task for tasks in found.values() for task in sorted(tasks, key=order)]
 
 
@@ -248,7 +176,7 @@ def read_task(path: Path, place: Lane) -> Task | None:
 def read_headers(document: Document) -> dict[str, str]:
     """The first value of each known header: front matter, header lines, then sections named like a header."""
     found = _front_matter(document)
-    for line, key, value in document.headers:
+    for line, key, value in document.headers if _said_below(document) else document.front_headers:
         name = _WANTED.get(key)
         if name and name not in found and (line < document.first_section or key in _ANYWHERE):
             shown = fields.optional(value)
@@ -261,6 +189,12 @@ def read_headers(document: Document) -> dict[str, str]:
     return {key: value for key, value in found.items() if value}
 
 
+def _said_below(document: Document) -> bool:
+    """May one of the headers that count anywhere stand below the first section? Far cheaper than looking for them."""
+    below = document.below.lower()
+    return any(word in below for word in _ANYWHERE_WORDS)
+
+
 def criteria_boxes(document: Document) -> list[int]:
     """Indexes into `document.boxes` that are success criteria: those of that section, or all when there is none."""
     section = document.section(_CRITERIA)
@@ -269,7 +203,11 @@ def criteria_boxes(document: Document) -> list[int]:
 
 
 def _front_matter(document: Document) -> dict[str, str]:
-    if document.lines[0].strip() != "---" or "---" not in (line.strip() for line in document.lines[1:100]):
+    if (
+        not document.body.lstrip().startswith("---")
+        or document.lines[0].strip() != "---"
+        or "---" not in (line.strip() for line in document.lines[1:100])
+    ):
         return {}
     import yaml  # only files with front matter pay for it
 
@@ -351,7 +289,7 @@ def _no_task(file: str, name: fields.Name, said: dict[str, str]) -> bool:
         return True
     if name.level is not None:
         return False
-    if Path(file).suffix.lower() in _ATTACHED and name.stamp is None:
+    if os.path.splitext(file)[1].lower() in _ATTACHED and name.stamp is None:
         return True
     if not _NO_TASK.search(name.id):
         return False
@@ -362,21 +300,24 @@ def _cached(path: Path, place: Lane, cache: Cache | None) -> Task | None:
     if cache is None:
         return read_task(path, place)
     try:
-        state = path.stat()
+        mark = mark_of(path.stat())
     except OSError:
         return read_task(path, place)
-    mark = (state.st_ino, state.st_size, state.st_mtime_ns)
-    known = cache.get(str(path))
-    if known is not None and known[0] == mark:
+    name = str(path)
+    known = cache.get(name)
+    # The same file is another task when a folder became a board of its own meanwhile.
+    if known is not None and known[0] == mark and (known[1].lane, known[1].home) == (place.name, str(place.home)):
         return known[1]
     task = read_task(path, place)
-    if task is not None:
-        cache[str(path)] = (mark, task)
+    if task is not None and mark is not None:
+        cache[name] = (mark, task)
+    else:
+        cache.pop(name, None)
     return task
 
 
 def _is_lane(name: str) -> bool:
-    return role(name) not in ("other", "closed")
+    return role_of(name) not in ("other", "closed")
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -390,11 +331,11 @@ def _folders(folder: Path) -> list[Path]:
 
 def _inside(entry: os.DirEntry[str]) -> bool:
     """A folder, or a link to one if it is called like a lane: other links may lead anywhere, `/` too."""
-    return entry.is_dir(follow_symlinks=role(entry.name) != "other")
+    return entry.is_dir(follow_symlinks=role_of(entry.name) != "other")
 
 
 def _has_tasks(folder: Path) -> bool:
-    return role(folder.name) == "closed" or any(makes_lane(path.name) for path in _files(folder))
+    return role_of(folder.name) == "closed" or any(makes_lane(path.name) for path in _files(folder))
 
 
 def makes_lane(name: str) -> bool:

@@ -7,7 +7,6 @@ inside code fences are no headers, headings or checkboxes; a fence that is never
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -71,13 +70,30 @@ class Document:
 
     @cached_property
     def headings(self) -> list[Heading]:
-        return [Heading(line, len(match[1]), _closed(match[2])) for line, match in self._outside_fences(_HEADING)]
+        return [Heading(line, len(match[1]), _closed(match[2])) for line, match in self._heading_matches]
+
+    @cached_property
+    def _heading_matches(self) -> list[tuple[int, re.Match[str]]]:
+        return self._outside_fences(_HEADING)
+
+    @cached_property
+    def length(self) -> int:
+        """Number of lines."""
+        return self.body.count("\n") + 1
 
     @cached_property
     def headers(self) -> list[tuple[int, str, str]]:
         """(line, key in small letters, value) of every line that looks like a header, in order."""
+        return self._headers(len(self._searched))
+
+    @cached_property
+    def front_headers(self) -> list[tuple[int, str, str]]:
+        """Those above the first section."""
+        return self._headers(self._front)
+
+    def _headers(self, end: int) -> list[tuple[int, str, str]]:
         found = []
-        for number, match in self._outside_fences(_PERHAPS_HEADER):
+        for number, match in self._outside_fences(_PERHAPS_HEADER, end):
             line = match[1]
             if len(line) > 2000:
                 continue
@@ -93,27 +109,50 @@ class Document:
     @cached_property
     def first_section(self) -> int:
         """Line of the first heading below the title; the number of lines when there is none."""
-        return next((h.line for h in self.headings if h.level > 1), len(self.lines))
+        return next((h.line for h in self.headings if h.level > 1), self.length)
 
     def section(self, pattern: re.Pattern[str]) -> range | None:
         """Lines after the first heading whose title `pattern` matches, up to the next of its level or above."""
         for index, heading in enumerate(self.headings):
             if pattern.match(heading.title):
                 later = self.headings[index + 1 :]
-                end = next((h.line for h in later if h.level <= heading.level), len(self.lines))
+                end = next((h.line for h in later if h.level <= heading.level), self.length)
                 return range(heading.line + 1, end)
         return None
 
-    def _outside_fences(self, pattern: re.Pattern[str]) -> Iterator[tuple[int, re.Match[str]]]:
-        """(line, match) of every line that `pattern` matches; one search for all of them."""
-        text = "\n" + self.body
-        fenced = self.fenced if "```" in text or "~~~" in text else None
+    @cached_property
+    def below(self) -> str:
+        """What follows the first heading below the title."""
+        return self._searched[self._front :]
+
+    @cached_property
+    def _searched(self) -> str:
+        """Each line with the newline before it, as the patterns want it."""
+        return "\n" + self.body
+
+    @cached_property
+    def _front(self) -> int:
+        """Character of `_searched` at which the first section begins."""
+        below = (match.start() for _, match in self._heading_matches if len(match[1]) > 1)
+        return next(below, len(self._searched))
+
+    @cached_property
+    def _has_fences(self) -> bool:
+        return "```" in self.body or "~~~" in self.body
+
+    def _outside_fences(self, pattern: re.Pattern[str], end: int | None = None) -> list[tuple[int, re.Match[str]]]:
+        """(line, match) of every line that `pattern` matches, up to a character; one search for all of them."""
+        text = self._searched
+        fenced = self.fenced if self._has_fences else None
+        found = []
         line = start = 0
-        for match in pattern.finditer(text):
-            line += text.count("\n", start, match.start())
-            start = match.start()
+        for match in pattern.finditer(text) if end is None else pattern.finditer(text, 0, end):
+            begin = match.start()
+            line += text.count("\n", start, begin)
+            start = begin
             if fenced is None or not fenced[line]:
-                yield line, match
+                found.append((line, match))
+        return found
 
     def offset(self, line: int) -> int:
         """Byte at which `line` begins; the length of the file for the line after the last."""

@@ -42,8 +42,8 @@ class Name:
 
 def read_name(name: str) -> Name:
     """Parts of a task's file name; any name has an id and a slug."""
-    stem = name
-    while (cut := _SUFFIX.sub("", stem)) not in (stem, ""):
+    stem = name.removesuffix(".md") or name
+    while "." in stem and (cut := _SUFFIX.sub("", stem)) not in (stem, ""):
         stem = cut
     match = _NAME.match(stem)
     assert match is not None  # every part is optional

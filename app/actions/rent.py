@@ -69,7 +69,7 @@ async def _offers(context: Context, args: Args) -> AsyncIterator[AppEvent]:
 def _whole(text: str | None, otherwise: int) -> int:
     if text is None:
         return otherwise
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or len(text) > 3 or int(text) < 1:
         raise UsageError(f"{text} is no number of GPUs", "Give 1 or more.")
     return int(text)
 

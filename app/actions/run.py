@@ -81,7 +81,7 @@ def _step_name(given: str | None) -> str | None:
     if given is None:
         return None
     stage, slash, step = given.removeprefix("stage-").partition("/")
-    if not (stage.isdigit() and slash and step):
+    if not (stage.isdecimal() and slash and step):
         raise UsageError(f"{given} is no step", "Write it as stage-2/sft; `maxcai run show` lists them.")
     return f"stage-{stage}/{step}"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from app.reduce import OFF
+from app.reduce import MOVING, OFF
 from app.state import AppState, GateView, RunView, StepView
 from app.tui.boards import Boards
 from app.tui.desk import Desk
@@ -57,7 +57,7 @@ class Picture:
 
     @property
     def pod_stale(self) -> bool:
-        moving = self.state.pod is not None and self.state.pod.status.upper() in ("STARTING", "STOPPING", "CREATED")
+        moving = self.state.pod is not None and self.state.pod.status in MOVING
         period = TRANSITION_POLL_S if moving else POLL_S
         return self.pod_age is not None and self.pod_age > STALE_AFTER * period
 
@@ -104,12 +104,6 @@ class Picture:
 def latest_gates(run: RunView) -> dict[int, GateView]:
     """Stage → its gate's newest decision."""
     return {gate.stage: gate for gate in sorted(run.gates, key=lambda gate: gate.attempt)}
-
-
-def stage_of(step: str) -> int | None:
-    """1 of `stage-1/sft`; None of a step outside the stages."""
-    head = step.partition("/")[0].removeprefix("stage-")
-    return int(head) if head.isdecimal() and len(head) < 4 else None
 
 
 def step_name(step: str) -> str:

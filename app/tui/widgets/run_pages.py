@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
+from app.fold import stage_of
 from app.state import GateView, RunView
 from app.tui import fmt
 from app.tui.lines import clean
-from app.tui.picture import Picture, stage_of
+from app.tui.picture import Picture
 from app.tui.rundir import Config, Discordant, Kept, Limit, Quality
 from app.tui.theme import Glyphs
 from app.tui.widgets.conditions import condition_line, head_line, wrap

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
+from app.fold import stage_of
 from app.state import GateView, RunView, StepView
 from app.tui import fmt
 from app.tui.lines import clean
-from app.tui.picture import ENDED, LIVE, Picture, stage_of, step_name
+from app.tui.picture import ENDED, LIVE, Picture, step_name
 from app.tui.widgets.gauge import gauge
 from app.tui.widgets.panel import MUTED, Panel, pack, spread, text
 from app.tui.widgets.signs import run_sign, step_glyph, verdict_sign

@@ -86,7 +86,7 @@ class WordedFamily(Family):
         instruction = instruction.strip()
         folded = instruction.casefold()
         for template, wording, words in _readings(type(self)):
-            if not all(word in folded for word in words):
+            if (words and words[0] not in folded) or not all(word in folded for word in words):
                 continue  # most wordings are never compiled: a thousand patterns take seconds
             match = _pattern(type(self), wording).fullmatch(instruction)
             if match is None:
@@ -134,9 +134,10 @@ def _readings(family: type[WordedFamily]) -> tuple[tuple[str, str, tuple[str, ..
 
 
 def _needed(wording: str) -> tuple[str, ...]:
-    """Words that stand in every text of a wording; the spelling of "colour" may vary."""
+    """Words that stand in every text of a wording, the longest first: it is rare. "colour" may be spelt otherwise."""
     literal = re.sub(r"\{\w+\}", " ", wording).casefold()
-    return tuple(word for word in re.findall(r"[a-z]+", literal) if "colour" not in word)
+    words = [word for word in re.findall(r"[a-z]+", literal) if "colour" not in word]
+    return tuple(sorted(words, key=len, reverse=True))
 
 
 @lru_cache(maxsize=16384)
