@@ -15,18 +15,25 @@ from app.tui.widgets.chosen import Chosen, Outdated
 from app.tui.widgets.panel import MUTED
 
 WANTED = (
-    "run.start",
-    "pod.start",
-    "pod.stop",
     "view.help",
     "view.quit",
+    "pod.stop",
+    "view.palette",
+    "task.new",
+    "view.advance",
+    "task.block",
+    "task.note",
+    "review.request",
+    "review.import",
+    "review.tasks",
+    "run.start",
+    "pod.start",
     "push",
     "pull",
     "replay.pause",
     "replay.slower",
     "replay.faster",
     "replay.next",
-    "view.palette",
     "view.find",
     "view.follow",
     "run.cancel",
@@ -36,7 +43,7 @@ WANTED = (
     "view.filter",
     "view.bottom",
 )
-"""What stays longest when the line gets short, most wanted first."""
+"""What stays longest when the line gets short, most wanted first; acts of the board and of reviews are there only."""
 
 GAP = "  "
 
@@ -49,6 +56,11 @@ SHORT = {
     "run.resume": "Resume",
     "run.report": "Report",
     "view.find_next": "Next",
+    "view.advance": "Advance",
+    "task.new": "New",
+    "task.note": "Note",
+    "review.request": "New",
+    "review.tasks": "Tasks",
     "replay.next": "Step",
 }
 
