@@ -156,11 +156,12 @@ class PanelApp(Keyboard):
         if size.width < 60 or size.height < 14:
             base.query_one("#compact", Static).update(compact_line(picture, size.width, size.height), layout=False)
             return
-        base.query_one(Header).show(picture, self.view)
-        cast(Shows, self.current).show(self.bridge.looked_at(picture, self.view), self.bridge.logs)
+        view = self.view
+        base.query_one(Header).show(picture, view)
+        cast(Shows, self.current).show(self.bridge.looked_at(picture, view), self.bridge.logs)
         base.query_one(AlertStrip).show(picture)
         base.query_one(Notices).show(picture)
-        keys = [action for action in self.offered() if acts.heard(action, self.view)]
+        keys = [action for action in self.offered() if acts.heard(action, view)]
         base.query_one(KeyBar).show(keys, self.refused)
 
     def on_resize(self, event: events.Resize) -> None:

@@ -144,7 +144,7 @@ class NextPanel(Panel):
         lines = [text((f"{g.warn} ", "bold $warning"), clean(line)) for line in waiting(picture)]
         tasks = found.tasks
         lines += [text((f"{g.now} ", "$primary"), level_mark(t.priority), " ", clean(t.title))
-                  for t in (tasks.in_progress if tasks else ())]  # fmt: skip
+                  for t in (tasks.in_progress[:height] if tasks else ())]  # fmt: skip
         if tasks is not None and tasks.next is not None:
             lines.append(
                 text((f"{g.todo} next ", MUTED), level_mark(tasks.next.priority), f" {clean(tasks.next.title)}")
