@@ -40,6 +40,8 @@ _OTHERS = re.compile(
     re.IGNORECASE,
 )
 """The beginning of a line that names tasks which this one does not wait for."""
+_OTHERS_WORDS = re.compile("block|enables|by|related|see", re.IGNORECASE)
+"""One of these is in every such line."""
 
 
 def read(document: Document) -> dict[str, str]:
@@ -83,13 +85,13 @@ def depends_on(document: Document, said: dict[str, str]) -> list[str]:
 
 def _waited_for(document: Document, section: range) -> list[str]:
     """Lines of the section without "Blocks: …" and the list below it."""
+    lines = [document.lines[n] for n in section if not document.fenced[n]]
+    if not _OTHERS_WORDS.search("\n".join(lines)):
+        return lines
     kept: list[str] = []
     other: int | None = None
-    for number in section:
-        line = document.lines[number]
+    for line in lines:
         indent = len(line) - len(line.lstrip())
-        if document.fenced[number]:
-            continue
         if match := _OTHERS.match(line):
             # An item speaks for what is deeper; a line of its own for the list below it.
             other = indent if match[1] else -1
