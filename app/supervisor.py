@@ -50,7 +50,7 @@ from remote.pods.model import Pod, PodStatus
 
 if TYPE_CHECKING:
     from remote.agent.client import Agent
-    from remote.guard import Permit
+    from remote.renting.permits import Permit
 
 POLL_S, POLL_FAST_S, PING_S, COST_S, TICK_S = 12.0, 2.0, 15.0, 5.0, 1.0
 BACKOFF_S = (0.5, 30.0)

@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pipeline import plan
+from pipeline.models.resolve import converted
 from pipeline.processes import PRELOAD
-from pipeline.protocol import EXIT_FAILED, EXIT_OK
+from pipeline.protocol import EXIT_FAILED, EXIT_OK, RunPaths
 from pipeline.recipe import Recipe
 from pipeline.steps.base import Shard
 
@@ -42,6 +44,13 @@ class Options:
     clock: Callable[[], float] = time.time
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
     heartbeat_s: float = 10.0
+
+    @property
+    def keep(self) -> dict[str, Any]:
+        """What the steps of this run have in common: `pipeline.preload` reads it once for all of them."""
+        model = converted(self.recipe.model)
+        scratch = RunPaths(self.run_dir.resolve()).scratch
+        return {"model": model and str(model), "stages": self.recipe.stages, "scratch": str(scratch)}
 
     def share_of(self, step: str) -> Shard | None:
         """The share of this step that is to be made here; None for the whole."""

@@ -21,9 +21,12 @@ import torch
 import transformers
 import trl  # noqa: F401
 from tqdm import tqdm
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.conversion_mapping import get_model_conversion_mapping
 from trl import DPOTrainer, SFTTrainer  # noqa: F401  (lazy modules: the import happens here, not in each child)
 
 from pipeline.models.load import load_tokens
+from pipeline.steps.common import held_out_index
 from pipeline.threads import candidates
 
 transformers.logging.set_verbosity_error()
@@ -31,15 +34,28 @@ transformers.logging.set_verbosity_error()
 _TURNS = 5
 
 
-def _load_tokenizer() -> None:
-    """Keep the run's tokenizer for every child. What fails here fails again in the step, which can say so."""
-    folder = os.environ.get("MAXCAI_PRELOAD_MODEL")
-    if folder:
+def keep(told: str) -> None:
+    """Read what every step of a run would read again (`Options.keep`, as JSON): tokenizer and code of its model, the
+    index of its held-out items. What fails here fails again in the step, which can say so."""
+    shared = json.loads(told)
+    if shared["model"]:
         with contextlib.suppress(Exception):
-            load_tokens(Path(folder))
+            load_tokens(Path(shared["model"]))
+            learn_model(Path(shared["model"]))
+    with contextlib.suppress(Exception):
+        held_out_index(tuple(shared["stages"]), Path(shared["scratch"]))
 
 
-_load_tokenizer()
+def learn_model(path: Path) -> None:
+    """Import a model's code and let transformers look up how its weights are named, without a weight or a kernel."""
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(path))
+    get_model_conversion_mapping(model)
+    model._can_set_attn_implementation()
+
+
+if "MAXCAI_PRELOAD" in os.environ:
+    keep(os.environ["MAXCAI_PRELOAD"])
 gc.collect()
 gc.freeze()  # a million objects that no child's collector need ever visit: their pages stay shared
 

@@ -7,13 +7,13 @@ never imports what the server does.
 from __future__ import annotations
 
 import importlib
+import json
 import multiprocessing
 import os
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
-from pathlib import Path
 from typing import Any
 
 from pipeline.environment import child_variables, environment
@@ -29,8 +29,7 @@ class Launcher:
     """Makes processes with the environment that steps need.
 
     `preload` names the modules the fork server imports; () or `fork=False` means a fresh interpreter every time.
-    `model` is a directory whose tokenizer the server loads too: a large vocabulary takes seconds, once instead of in
-    every step.
+    `keep` tells them what of this run to read once instead of in every step (`pipeline.preload.keep`).
     """
 
     def __init__(
@@ -39,11 +38,11 @@ class Launcher:
         preload: Sequence[str] = PRELOAD,
         fork: bool = True,
         env: Mapping[str, str] = os.environ,
-        model: Path | None = None,
+        keep: Mapping[str, Any] | None = None,
     ) -> None:
         self.threads = threads
         self._preload, self._fork, self._env = tuple(preload), fork and bool(preload), env
-        self._model = {"MAXCAI_PRELOAD_MODEL": str(model)} if model else {}
+        self._keep = {"MAXCAI_PRELOAD": json.dumps(keep)} if keep else {}
         self._warm = False
         self._forking: ForkServerContext = multiprocessing.get_context("forkserver")
         self._fresh: SpawnContext = multiprocessing.get_context("spawn")
@@ -53,7 +52,7 @@ class Launcher:
         the server dies with the thread that made it."""
         if self._fork:
             self._forking.set_forkserver_preload([_GUARD, *self._preload])
-            with environment({**child_variables(self.threads, self._env), **self._model}):
+            with environment({**child_variables(self.threads, self._env), **self._keep}):
                 forkserver.ensure_running()
 
     def start(self, target: Callable[..., None], arg: Any, heavy: bool) -> tuple[Process, Connection]:

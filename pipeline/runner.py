@@ -18,7 +18,6 @@ from pipeline.events import EventWriter, iso
 from pipeline.forecast.outlook import Outlook
 from pipeline.gating import GateResult, read_gate
 from pipeline.locks import RunLock
-from pipeline.models.resolve import converted
 from pipeline.options import Options as Options
 from pipeline.processes import Launcher, measure_threads
 from pipeline.protocol import EXIT_FAILED, EXIT_GATE, EXIT_OK, RunPaths, RunState, read_events
@@ -94,8 +93,7 @@ class Runner:
             self.hardware["threads"] = kept
         self.git = environment.git_state(options.env, environment.source_root())
         fork = self.hardware["device"] == "cpu"
-        model = converted(options.recipe.model)
-        self.launcher = Launcher(self.hardware["threads"], options.preload, fork, options.env, model)
+        self.launcher = Launcher(self.hardware["threads"], options.preload, fork, options.env, options.keep)
         self.record, self.lock, self.tries = record, lock, dict(tries)
         self.overrides: list[dict[str, Any]] = list((record or {}).get("overrides", []))
         self.control, self.outputs = Control(), dict[str, str]()

@@ -41,8 +41,11 @@ def _board(context: Context) -> Path:
 
 async def _tasks(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
     from task_board.board import read_board, render
+    from task_board.index import kept
 
-    tasks = read_board(_board(context))
+    root = _board(context)
+    with kept(root) as cache:
+        tasks = read_board(root, cache=cache)
     yield Output(render(tasks), [task.as_dict() for task in tasks])
 
 

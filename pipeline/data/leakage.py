@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from pipeline.data.dedup import FUNCTION_WORDS, rouge_bound, rouge_l, tokens
 from pipeline.stages.base import Family, Item
@@ -37,12 +38,49 @@ class Hit:
     value: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
-    id: str
-    item: Item
-    words: list[str]
-    keys: frozenset[str]
+Found = tuple[str, str, float]
+"""A held-out item's id, the test by which a text gives it away, and that test's value."""
+
+
+class _Said:
+    """A text's words, and what the tests ask of them, worked out when first asked."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = words
+
+    @cached_property
+    def all(self) -> frozenset[str]:
+        return frozenset(self.words)
+
+    @cached_property
+    def ngrams(self) -> frozenset[tuple[str, ...]]:
+        return _grams(self.words, NGRAM)
+
+    @cached_property
+    def shingles(self) -> frozenset[tuple[str, ...]]:
+        return _grams(self.words, SHINGLE)
+
+    @cached_property
+    def numbers(self) -> list[str]:
+        return sorted(word for word in self.words if word[0].isdigit())
+
+
+class _Held(_Said):
+    """A held-out item."""
+
+    def __init__(self, item: Item, words: Sequence[str], keys: Iterable[str]) -> None:
+        super().__init__(words)
+        self.item, self.keys = item, frozenset(keys)
+
+    @cached_property
+    def id(self) -> str:
+        return self.item.id
+
+    @cached_property
+    def content(self) -> frozenset[tuple[str, ...]]:
+        """The 8-grams from its first to its last key word; of all its words when it has none."""
+        places = [place for place, word in enumerate(self.words) if word in self.keys]
+        return _grams(self.words[places[0] : places[-1] + 1] if places else self.words, NGRAM)
 
 
 Words = tuple[Sequence[str], Sequence[str]]
@@ -56,7 +94,7 @@ def words_of(item: Item) -> Words:
 
 class Guard:
     """The held-out items, indexed once. families: those whose parser may read a text, for the `question` test. words:
-    `words_of` each item, where it is known already."""
+    `words_of` each item, where it is known already. What a text gives away is worked out once."""
 
     def __init__(
         self, items: Sequence[Item], families: Iterable[Family] = (), words: Sequence[Words] | None = None
@@ -65,34 +103,40 @@ class Guard:
         self._by_text: dict[str, list[_Held]] = defaultdict(list)
         self._by_truth: dict[tuple[str, str], list[_Held]] = defaultdict(list)
         self._by_key: dict[str, list[_Held]] = defaultdict(list)
+        self._known: dict[str, list[Found]] = {}
         for item, (said, keys) in zip(items, words or [words_of(item) for item in items], strict=True):
-            one = _Held(item.id, item, list(said), frozenset(keys))
+            one = _Held(item, said, keys)
             self._by_text[" ".join(one.words)].append(one)
             self._by_truth[_truth(item)].append(one)
             self._by_key[_rarest(one.keys)].append(one)
 
     def hits(self, rows: Iterable[tuple[str, str]]) -> list[Hit]:
         """Hits of every (row id, text); at most one, the first test that applies, per row and item."""
-        return [hit for row, text in rows for hit in self._hits(row, text)]
+        return [Hit(row, *found) for row, text in rows for found in self._given_away(text)]
 
-    def _hits(self, row: str, text: str) -> Iterable[Hit]:
-        words = tokens(text)
-        found: dict[str, Hit] = {}
-        for one in self._by_text.get(" ".join(words), ()):
-            found.setdefault(one.id, Hit(row, one.id, "exact", 1.0))
+    def _given_away(self, text: str) -> list[Found]:
+        if text not in self._known:
+            self._known[text] = list(self._search(text))
+        return self._known[text]
+
+    def _search(self, text: str) -> Iterable[Found]:
+        said = _Said(tokens(text))
+        found: dict[str, Found] = {}
+        for one in self._by_text.get(" ".join(said.words), ()):
+            found.setdefault(one.id, (one.id, "exact", 1.0))
         for family in self._readers:
             read = family.parse(text.strip())
             for one in self._by_truth.get(_truth(read), ()) if read else ():
-                found.setdefault(one.id, Hit(row, one.id, "question", 1.0))
-        for one in self._near(words):
-            hit = None if one.id in found else _overlap(row, words, one)
+                found.setdefault(one.id, (one.id, "question", 1.0))
+        for one in self._near(said):
+            hit = None if one.id in found else _overlap(said, one)
             if hit:
-                found[one.id] = hit
+                found[one.id] = (one.id, *hit)
         return found.values()
 
-    def _near(self, words: list[str]) -> list[_Held]:
+    def _near(self, said: _Said) -> list[_Held]:
         """Items whose filed key word occurs in the text, and those without key words."""
-        return [one for word in {*words, ""} for one in self._by_key.get(word, ())]
+        return [one for word in {*said.words, ""} for one in self._by_key.get(word, ())]
 
 
 def check(
@@ -123,34 +167,23 @@ def _rarest(keys: frozenset[str]) -> str:
     return max(sorted(keys), key=len, default="")
 
 
-def _overlap(row: str, words: list[str], one: _Held) -> Hit | None:
-    ngrams = _grams(_span(one), NGRAM)
-    if ngrams:
-        value = len(ngrams & _grams(words, NGRAM)) / len(ngrams)
+def _overlap(said: _Said, one: _Held) -> tuple[str, float] | None:
+    """The first test of likeness that applies, and its value."""
+    if said.ngrams and one.content:
+        value = len(one.content & said.ngrams) / len(one.content)
         if value >= NGRAM_LIMIT:
-            return Hit(row, one.id, "ngram", value)
-    if min(len(words), len(one.words)) >= SHINGLE_WORDS:
-        mine, theirs = _grams(words, SHINGLE), _grams(one.words, SHINGLE)
-        value = len(mine & theirs) / len(mine | theirs)
+            return "ngram", value
+    if min(len(said.words), len(one.words)) >= SHINGLE_WORDS:
+        value = len(said.shingles & one.shingles) / len(said.shingles | one.shingles)
         if value >= SHINGLE_LIMIT:
-            return Hit(row, one.id, "shingle", value)
-    same = one.keys <= set(words) and _numbers(words) == _numbers(one.words)
-    if same and rouge_bound(words, one.words) >= ROUGE_LIMIT:
-        value = rouge_l(words, one.words)
+            return "shingle", value
+    same = one.keys <= said.all and said.numbers == one.numbers
+    if same and rouge_bound(said.words, one.words) >= ROUGE_LIMIT:
+        value = rouge_l(said.words, one.words)
         if value >= ROUGE_LIMIT:
-            return Hit(row, one.id, "rouge", value)
+            return "rouge", value
     return None
 
 
-def _span(one: _Held) -> list[str]:
-    """The item's words from its first to its last key word; all of them when it has none."""
-    places = [place for place, word in enumerate(one.words) if word in one.keys]
-    return one.words[places[0] : places[-1] + 1] if places else one.words
-
-
-def _grams(words: Sequence[str], size: int) -> set[tuple[str, ...]]:
-    return {tuple(words[i : i + size]) for i in range(len(words) - size + 1)}
-
-
-def _numbers(words: Sequence[str]) -> list[str]:
-    return sorted(word for word in words if word[0].isdigit())
+def _grams(words: Sequence[str], size: int) -> frozenset[tuple[str, ...]]:
+    return frozenset(tuple(words[i : i + size]) for i in range(len(words) - size + 1))

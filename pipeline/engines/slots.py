@@ -17,6 +17,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from pipeline.engines.kernels import emulates_bf16
+from pipeline.models.attention import capped
+from pipeline.models.errors import ModelError
 
 NAME = "maxcai_packed"
 """How transformers knows this attention; without a `packed` argument it is its own `sdpa`."""
@@ -70,13 +72,14 @@ class Block:
     """Rows of one pass that attend together, padded to the longest among them.
 
     tokens: [rows, queries], indices into the pass's tokens; a place that is only padding repeats the row's last.
-    positions: [rows, queries]. slots: a slice or indices. length: keys from each slot.
+    positions: [rows, queries]. slots: a slice or indices. length: keys from each slot. layers: which looked at it.
     """
 
     tokens: torch.Tensor
     positions: torch.Tensor
     slots: slice | torch.Tensor
     length: int
+    layers: set[int] = field(default_factory=set)
     _masks: dict[tuple[int | None, int], torch.Tensor] = field(default_factory=dict)
 
     def mask(self, window: int | None, groups: int) -> torch.Tensor:
@@ -124,6 +127,7 @@ def attend(
     scaling: float | None = None,
     sliding_window: int | None = None,
     packed: Sequence[Block] | None = None,
+    softcap: float | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Attention of one layer. query: [1, heads, tokens, head size]; key and value: all slots. Returns [1, tokens,
@@ -131,30 +135,84 @@ def attend(
 
     Heads that share keys are taken as further queries: nothing is repeated in memory.
     """
+    heads, size = query.shape[1], query.shape[3]
+    scaling = size**-0.5 if scaling is None else scaling
+    if packed is None and softcap is not None:
+        return capped(query, key, value, attention_mask, scaling, softcap).transpose(1, 2), None
     if packed is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)  # type: ignore[no-any-return]
-    if kwargs.get("softcap") is not None:
-        raise NotImplementedError("attention with capped logits has no packed form here")
-    heads, size = query.shape[1], query.shape[3]
     groups = heads // key.shape[1]
     out = query.new_empty(query.shape[2], heads, size)
     wide = emulates_bf16(query.device)
     for block in packed:
+        block.layers.add(id(module))
         rows, queries = block.tokens.shape
         asked = query[0][:, block.tokens].transpose(0, 1).reshape(rows, key.shape[1], groups * queries, size)
         keys, values = key[block.slots, :, : block.length], value[block.slots, :, : block.length]
         if wide and queries > 1:
             asked, keys, values = asked.float(), keys.float(), values.float()
-        found = torch.nn.functional.scaled_dot_product_attention(
-            asked, keys, values, attn_mask=block.mask(sliding_window, groups), scale=scaling
-        )
+        mask = block.mask(sliding_window, groups)
+        if softcap is None:
+            found = torch.nn.functional.scaled_dot_product_attention(asked, keys, values, attn_mask=mask, scale=scaling)
+        else:
+            found = capped(asked, keys, values, mask, scaling, softcap)
         out[block.tokens] = found.view(rows, heads, queries, size).transpose(1, 2).to(out.dtype)
     return out[None], None
 
 
 def use_packed_attention(model: Any) -> None:
-    """Switch a loaded model, adapters or not, to this attention."""
+    """Switch a loaded model, adapters or not, to this attention, and prove that every layer attends by it.
+
+    Raises:
+        ModelError: a layer does not, and would look across rows: it keeps a state, or attends in a way of its own.
+    """
     AttentionInterface.register(NAME, attend)
     AttentionMaskInterface.register(NAME, sdpa_mask)
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    base.set_attn_implementation(NAME)
+    layers = base.config.get_text_config().num_hidden_layers
+    seen, why = 0, ""
+    try:
+        base.set_attn_implementation(NAME)
+        seen = _layers_that_attend(model)
+    except (AttributeError, TypeError, ValueError) as error:
+        why = f" ({type(error).__name__}: {error})"
+    if seen != layers:
+        raise ModelError(
+            f"{type(base).__name__} cannot generate or score here: {layers - seen} of its {layers} layers do not take "
+            f"rows packed into one pass{why}",
+            "take a base model with plain attention in every layer (Llama, Qwen, Mistral, Gemma), or vLLM on a GPU "
+            "(hardware.engine: vllm)",
+        )
+
+
+@torch.inference_mode()
+def _layers_that_attend(model: Any) -> int:
+    """How many layers looked at the one block of a pass over one token."""
+    zero = torch.zeros(1, dtype=torch.long, device=model.device)
+    cache, block = Slots(1, 1), Block(zero[None], zero[None], slice(0, 1), 1)
+    read(model, cache, zero, zero, zero, [block], zero)
+    return len(block.layers)
+
+
+def read(
+    model: Any,
+    cache: Slots,
+    ids: torch.Tensor,
+    slot: torch.Tensor,
+    position: torch.Tensor,
+    blocks: Sequence[Block],
+    wanted: torch.Tensor,
+) -> torch.Tensor:
+    """One pass over packed tokens; ids, slot and position: [tokens]. Returns the logits after the `wanted` ones,
+    [wanted, vocabulary], in the model's own precision."""
+    cache.point(slot, position)
+    out = model(
+        input_ids=ids[None],
+        attention_mask=ids.new_ones(1, 1, 1, 1),  # taken for a finished mask; `packed` says what may be seen
+        position_ids=position[None],
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=wanted,
+        packed=blocks,
+    )
+    return out.logits[0]  # type: ignore[no-any-return]

@@ -14,7 +14,7 @@ import torch
 from pipeline.engines.base import ChoiceRequest, Completion, IdPair, Request, TokenLogprobs
 from pipeline.engines.continuous import SHARED, Decoding, common, packed
 from pipeline.engines.kernels import widen_products
-from pipeline.engines.slots import Block, Slots, blocks_of, use_packed_attention
+from pipeline.engines.slots import Block, Slots, blocks_of, read, use_packed_attention
 from pipeline.models.load import Tokens
 
 WAVE = 3
@@ -94,19 +94,8 @@ class TransformersEngine:
         blocks: Sequence[Block],
         wanted: torch.Tensor,
     ) -> torch.Tensor:
-        """One pass over packed tokens; ids, slot and position: [tokens]. Returns the logits after the `wanted` ones,
-        [wanted, vocabulary], in the model's own precision."""
-        cache.point(slot, position)
-        out = self.model(
-            input_ids=ids[None],
-            attention_mask=ids.new_ones(1, 1, 1, 1),  # taken for a finished mask; `packed` says what may be seen
-            position_ids=position[None],
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=wanted,
-            packed=blocks,
-        )
-        return out.logits[0]  # type: ignore[no-any-return]
+        """`slots.read` with this engine's model."""
+        return read(self.model, cache, ids, slot, position, blocks, wanted)
 
     def _read(self, cache: Slots, rows: Sequence[Sequence[int]], begin: int, wanted: Sequence[int]) -> torch.Tensor:
         """Read rows into slots 0 …, all from one position on."""

@@ -123,15 +123,19 @@ def load_model(path: Path, precision: Precision, device: str) -> Any:
         ModelError: the weights cannot be read or this machine cannot hold them so.
     """
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from pipeline.models.attention import logit_cap
 
     extra: dict[str, Any] = {}
     if precision in (Precision.NF4, Precision.INT8):
         extra["quantization_config"] = _quantisation(precision)
     dtype = torch.float32 if precision is Precision.FP32 else torch.bfloat16
     try:
+        capped = logit_cap(AutoConfig.from_pretrained(path, local_files_only=True)) is not None
+        attention = "eager" if capped else "sdpa"  # which would leave the cap out
         model = AutoModelForCausalLM.from_pretrained(
-            path, dtype=dtype, attn_implementation="sdpa", device_map={"": device}, local_files_only=True, **extra
+            path, dtype=dtype, attn_implementation=attention, device_map={"": device}, local_files_only=True, **extra
         )
     except (OSError, ValueError, ImportError) as error:
         raise ModelError(

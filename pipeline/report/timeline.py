@@ -48,25 +48,28 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the seconds a machine was held for went to, as shares of them. `rest` is work without the model (filters,
-    statistics, files) and attempts that were lost. `start` is the median of a step's seconds before its own code."""
+    """What the seconds a machine was held for went to, as shares of them. `working` is the steps' own code beside the
+    model: filters, scores, files. `start` is the median of a step's seconds before its own code."""
 
     computing: float
     loading: float
+    working: float
     starting: float
     start: float
 
     @property
     def rest(self) -> float:
-        return max(0.0, 1 - self.computing - self.loading - self.starting)
+        """The runner's own: before, between and after the steps; and attempts that were lost."""
+        return max(0.0, 1 - self.computing - self.loading - self.working - self.starting)
 
     @property
     def text(self) -> str:
-        shares = (self.computing, self.loading, self.starting, self.rest)
-        computing, loading, starting, rest = (percent(share, 0) for share in shares)
+        shares = (self.computing, self.loading, self.working, self.starting, self.rest)
+        computing, loading, working, starting, rest = (percent(share, 0) for share in shares)
         return (
-            f"Paid minutes: {computing} the model computing, {loading} reading weights, {starting} starting processes"
-            f" (half the steps in {self.start:.1f} s or less), {rest} everything else."
+            f"Paid minutes: {computing} the model computing, {loading} reading weights, {working} the steps' own work"
+            f" (filters, scores, files), {starting} starting processes (half the steps in {self.start:.1f} s or less),"
+            f" {rest} between the steps."
         )
 
 
@@ -91,10 +94,9 @@ class Timeline:
         if not self.seconds or not ran or not all(row.times for row in ran):
             return None
         held = self.seconds
-        computing, loading, starting = (
-            sum(row.times[name] for row in ran) / held for name in ("computing_s", "loading_s", "start_s")
-        )
-        return Usage(computing, loading, starting, statistics.median(row.times["start_s"] for row in ran))
+        parts = ("computing_s", "loading_s", "working_s", "start_s")
+        computing, loading, working, starting = (sum(row.times[name] for row in ran) / held for name in parts)
+        return Usage(computing, loading, working, starting, statistics.median(row.times["start_s"] for row in ran))
 
     @property
     def by_stage(self) -> list[Total]:
@@ -186,10 +188,15 @@ def _times(manifest: Mapping[str, Any], begun: Event | None) -> dict[str, float]
     told, started = manifest.get("times"), _instant(manifest.get("started"))
     if not isinstance(told, Mapping) or begun is None or started is None:
         return {}
-    computing, loading = (_number(told.get(name)) for name in ("computing_s", "loading_s"))
-    if computing is None or loading is None:
+    whole, computing, loading = (_number(told.get(name)) for name in ("attempt_s", "computing_s", "loading_s"))
+    if whole is None or computing is None or loading is None:
         return {}
-    return {"computing_s": computing, "loading_s": loading, "start_s": max(0.0, unix(started) - unix(begun.t))}
+    return {
+        "computing_s": computing,
+        "loading_s": loading,
+        "working_s": max(0.0, whole - computing - loading),
+        "start_s": max(0.0, unix(started) - unix(begun.t)),
+    }
 
 
 def _total(name: str, rows: Sequence[StepRow]) -> Total:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import sha256_json, write_atomic
@@ -125,18 +127,24 @@ def held_out(ctx: StepContext, number: int) -> list[Item]:
 def guard_of(ctx: StepContext) -> Guard:
     """Every frozen item of the whole chain, whatever the block: no stage may teach any of them, and a later attempt
     finds its block untouched."""
+    return held_out_index(ctx.recipe.stages, RunPaths(ctx.run_dir).scratch)
+
+
+@functools.lru_cache(maxsize=1)
+def held_out_index(stages: tuple[int, ...], scratch: Path) -> Guard:
+    """The index of `guard_of`, built once a process: a fork server that has it hands it on."""
     from pipeline.evals.items import frozen_blocks
     from pipeline.stages.registry import stage
 
-    items = [item for number in ctx.recipe.stages for item in frozen_blocks(number)]
-    families = {f.name: f for number in ctx.recipe.stages for f in stage(number).families}
-    return Guard(items, families.values(), _known_words(ctx, items))
+    items = [item for number in stages for item in frozen_blocks(number)]
+    families = {f.name: f for number in stages for f in stage(number).families}
+    return Guard(items, families.values(), _known_words(items, stages, scratch))
 
 
-def _known_words(ctx: StepContext, items: Sequence[Item]) -> list[Words]:
-    """The items' words, worked out once a run: scratch, named by everything they depend on."""
+def _known_words(items: Sequence[Item], stages: Sequence[int], scratch: Path) -> list[Words]:
+    """The items' words, worked out once a run, since not every machine can fork: named by all that they depend on."""
     code = [module_digest(f"pipeline.{name}") for name in ("data.leakage", "data.dedup", "stages")]
-    path = RunPaths(ctx.run_dir).scratch / f"words-{sha256_json([code, ctx.recipe.stages])[:16]}.json"
+    path = scratch / f"words-{sha256_json([code, stages])[:16]}.json"
     try:
         known: list[Words] = json.loads(path.read_bytes())
     except (OSError, ValueError):

@@ -14,6 +14,7 @@ import torch
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from pipeline.models.attention import capped
 from pipeline.trainers.head import Head, token_logps
 
 NAME = "rows"
@@ -62,12 +63,20 @@ class Spans:
 
 def attend(
     module: Any, query: Any, key: Any, value: Any, attention_mask: Any, dropout: float = 0.0,
-    scaling: float | None = None, sliding_window: int | None = None, spans: Spans | None = None, **_: Any,
+    scaling: float | None = None, sliding_window: int | None = None, spans: Spans | None = None,
+    softcap: float | None = None, **_: Any,
 ) -> tuple[Any, None]:  # fmt: skip
     """Attention under transformers' interface: [1, heads, tokens, width] in, [1, tokens, heads, width] out. Without
     `spans` it is the plain causal one that the library would have run."""
+    scaling = query.shape[3] ** -0.5 if scaling is None else scaling
+
+    def one(asked: Any, keys: Any, values: Any, mask: Any) -> Any:
+        if softcap is None:
+            return sdpa_attention_forward(module, asked, keys, values, mask, dropout, scaling)[0]
+        return capped(asked, keys, values, mask, scaling, softcap, dropout).transpose(1, 2)
+
     if spans is None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling)  # type: ignore[no-any-return]
+        return one(query, key, value, attention_mask), None
     spans.layers.add(id(module))
     parts = []
     for span in spans.parts:
@@ -77,7 +86,7 @@ def attend(
         )
         mask = spans.mask(span, sliding_window, query.device)
         mask = mask if mask is None else mask[None, None]
-        parts.append(sdpa_attention_forward(module, query[:, :, own], keys, values, mask, dropout, scaling)[0])
+        parts.append(one(query[:, :, own], keys, values, mask))
     return torch.cat(parts, 1), None
 
 

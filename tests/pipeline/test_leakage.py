@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
-from pipeline.data.leakage import check, key_words
-from pipeline.evals.items import build
+from pipeline.data.leakage import Guard, check, key_words
+from pipeline.evals.items import build, frozen_blocks
+from pipeline.options import Options
+from pipeline.recipe_load import load
 from pipeline.stages.base import Namespace
+from pipeline.stages.families.text import number_words_to_digits
 from pipeline.stages.registry import by_name, stage
+from pipeline.steps.common import guard_of, held_out_index
 
 FAMILIES = stage(1).families
 
@@ -79,3 +87,40 @@ def test_a_planted_held_out_item_is_the_only_hit():
     hits = check([*rows, ("planted", held[57].instruction)], held, FAMILIES)
     assert {hit.row for hit in hits} == {"planted"}
     assert held[57].id in {hit.item for hit in hits}
+
+
+def test_rows_of_one_text_are_hit_alike_and_that_text_is_searched_once(monkeypatch):
+    guard = Guard([FRANCE, STORY], FAMILIES)
+    searched = []
+    search = guard._search
+    monkeypatch.setattr(guard, "_search", lambda text: searched.append(text) or search(text))
+    leak, clean = "Tell me the capital of France.", "Tell me the capital of Peru."
+    hits = guard.hits([("a", leak), ("b", clean), ("c", leak)]) + guard.hits([("d", leak)])
+    assert [(hit.row, hit.item, hit.kind) for hit in hits] == [(row, FRANCE.id, "question") for row in "acd"]
+    assert searched == [leak, clean]
+
+
+def test_the_index_that_a_fork_server_reads_is_the_one_that_steps_ask_for(tmp_path):
+    """By what crosses the process boundary as JSON; one that were built anew would cost seconds in every step."""
+    options = Options(load("smoke", ["stages=[1]"]), tmp_path / "run", "run")
+    told = json.loads(json.dumps(options.keep))
+    held_out_index.cache_clear()
+    index = held_out_index(tuple(told["stages"]), Path(told["scratch"]))
+    ctx = SimpleNamespace(recipe=options.recipe, run_dir=options.run_dir.resolve())
+    assert guard_of(ctx) is index
+    planted = frozen_blocks(1)[7]
+    assert {hit.item for hit in index.hits([("r", planted.instruction)])} >= {planted.id}
+    held_out_index.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("text", "digits"),
+    [
+        ("Twenty-one of ONE hundred, ninety nine", "21 of 1 hundred, 99"),
+        ("one’s two é three", "1’s 2 é 3"),
+        ("someone, one2 and _one", "someone, one2 and _one"),
+        ("sıx fıfty-one", "sıx fıfty-1"),  # a dotless i is an i to a pattern that ignores case
+    ],
+)
+def test_number_words_become_digits_whatever_the_letters_around_them(text, digits):
+    assert number_words_to_digits(text) == digits

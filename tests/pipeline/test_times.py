@@ -86,15 +86,23 @@ def run(root: Path, told: dict[str, Any] | None) -> Path:
 
 
 def test_the_shares_are_of_what_the_machine_was_held_for_and_count_no_work_of_other_runs(tmp_path: Path) -> None:
-    usage = timeline(RunFiles(run(tmp_path, {"computing_s": 40.0, "loading_s": 10.0}))).usage
-    assert usage == Usage(computing=0.4, loading=0.1, starting=0.05, start=5.0)
+    usage = timeline(RunFiles(run(tmp_path, {"attempt_s": 53.0, "computing_s": 40.0, "loading_s": 10.0}))).usage
+    assert usage == Usage(computing=0.4, loading=0.1, working=0.03, starting=0.05, start=5.0)
     assert usage.text == (
-        "Paid minutes: 40 % the model computing, 10 % reading weights, 5 % starting processes"
-        " (half the steps in 5.0 s or less), 45 % everything else."
+        "Paid minutes: 40 % the model computing, 10 % reading weights, 3 % the steps' own work (filters, scores,"
+        " files), 5 % starting processes (half the steps in 5.0 s or less), 42 % between the steps."
     )
 
 
-@pytest.mark.parametrize("told", [None, {"computing_s": 40.0}, {"computing_s": "x", "loading_s": 1.0}])
+@pytest.mark.parametrize(
+    "told",
+    [
+        None,
+        {"attempt_s": 53.0, "computing_s": 40.0},
+        {"computing_s": 40.0, "loading_s": 1.0},
+        {"attempt_s": 53.0, "computing_s": "x", "loading_s": 1.0},
+    ],
+)
 def test_a_step_that_does_not_say_what_it_did_leaves_the_shares_unknown(
     told: dict[str, Any] | None, tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ from app.tui.widgets.plot import Plot, plot_lines
 from app.tui.widgets.spark import spark
 
 if TYPE_CHECKING:
-    from remote.gpu import GpuSample
+    from remote.watch.gpu import GpuSample
 
 LOW_UTIL = 5.0
 """Percent under which a card that costs money is idle."""
