@@ -27,6 +27,8 @@ SETTLED_NS = 2_000_000_000
 """The coarsest clock of a file system in use, ns."""
 WORTH = 200
 """Tasks: fewer are read as fast as their cache."""
+_READERS = ("board", "document", "edits", "fields", "headers", "reading", "task")
+"""Modules on which it depends how a file reads."""
 BOARDS = 50
 """Boards whose caches are kept; the oldest go."""
 
@@ -59,7 +61,7 @@ def _place(root: Path) -> Path:
 def _reader() -> list[list[int]]:
     """Which code read the tasks: another version may read them otherwise."""
     here = os.path.dirname(__file__)
-    states = (os.stat(os.path.join(here, f"{name}.py")) for name in ("board", "document", "fields", "reading", "task"))
+    states = (os.stat(os.path.join(here, f"{name}.py")) for name in _READERS)
     return [[state.st_size, state.st_mtime_ns] for state in states]
 
 

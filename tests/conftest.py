@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -54,3 +55,17 @@ def _guarded(connect: Callable[[socket.socket, Any], Any]) -> Callable[[socket.s
 if os.environ.get("MAXCAI_LIVE") != "1":  # else somebody asked for a look at a real account
     socket.socket.connect = _guarded(socket.socket.connect)  # type: ignore[method-assign]
     socket.socket.connect_ex = _guarded(socket.socket.connect_ex)  # type: ignore[method-assign]
+
+
+LONGEST = (
+    "test_whole_house.py", "test_rented_lifecycle.py", "test_kills.py", "test_chain.py", "test_full_loop.py",
+    "test_in_tmux.py", "test_seventh_stage.py", "test_runner.py", "test_setup.py", "test_training.py",
+    "test_sim_watchdog.py", "test_training_math.py", "test_setup_pod.py", "test_views.py", "test_tiny.py",
+)  # fmt: skip
+"""Files of twelve seconds and more, the longest first: begun last, one of them would leave the other workers idle."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Workers take whole files in this order (`make test`); everything else stays as it was collected."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))

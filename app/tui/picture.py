@@ -51,6 +51,15 @@ class Picture:
         return by_state.get("running") or by_state.get("failed")
 
     @property
+    def acts(self) -> bool:
+        """Keys that change something do something here: neither a recording nor read-only."""
+        return self.state.replay is None and not self.state.readonly
+
+    def absent(self, said: str = "reading") -> str:
+        """What to say of something that is not here yet: a recording has none of it."""
+        return said if self.state.replay is None else "not recorded"
+
+    @property
     def pod_age(self) -> float | None:
         """Seconds since the provider last answered."""
         return None if self.state.pods_at is None else max(0.0, self.now - self.state.pods_at)
