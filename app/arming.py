@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
     from app.supervisor import Supervisor
     from remote.agent.client import Agent
+    from remote.guard.watchdog import Policy, Report
     from remote.pods.model import Pod
-    from remote.watchdog import Policy, Report
 
 
 def policy(supervisor: Supervisor, pod: Pod, runs: Sequence[str] = ()) -> Policy | None:
     """What the settings ask of the pod; None when every rule is switched off. `runs`: whose end ends the pod."""
-    from remote.watchdog import AfterExit, Policy
+    from remote.guard.watchdog import AfterExit, Policy
 
     guard, now = supervisor.settings.guard, supervisor.clock()
     exits = AfterExit.STOP if runs and guard.after_exit == "stop" else AfterExit.KEEP
@@ -47,7 +47,7 @@ def policy(supervisor: Supervisor, pod: Pod, runs: Sequence[str] = ()) -> Policy
 
 def _session_budget(supervisor: Supervisor, pod: Pod, now: float) -> tuple[Decimal | None, Decimal | None]:
     """What this pod session may cost in all, USD, by the tightest budget; and USD/hour with its disks."""
-    from remote.money import disks_per_hour
+    from remote.money.rules import disks_per_hour
 
     fleet = supervisor.fleet
     disks = disks_per_hour(pod.provider, pod.disk_gb, pod.volume, pod.volume_gb, running=True)
@@ -67,8 +67,8 @@ async def arm(supervisor: Supervisor, pod: Pod, agent: Agent, runs: Sequence[str
 
     Raises NotArmed (or VolumelessStop) when it is not armed and `[guard] required` is set.
     """
-    from remote import watchdog
     from remote.errors import NotArmed
+    from remote.guard import watchdog
 
     required = supervisor.settings.guard.required
     try:
@@ -103,7 +103,7 @@ def _say(supervisor: Supervisor, pod: Pod, report: Report) -> None:
 
 def heard(supervisor: Supervisor, pod: Pod, report: Report) -> WatchView:
     """Show a report and remember what it proves."""
-    from remote import watchdog
+    from remote.guard import watchdog
 
     if report.proven:
         watchdog.remember(supervisor.workspace.state_dir, pod.provider, report)
@@ -120,7 +120,7 @@ def _tell(supervisor: Supervisor, watch: WatchView) -> None:
 
 async def ask(supervisor: Supervisor, pod: Pod, what: str = "report") -> Report:
     """Ask the pod's watchdog: "report", "renew" or "disarm"; what it says is shown."""
-    from remote import watchdog
+    from remote.guard import watchdog
 
     agent = await supervisor.link.agent(pod.id)
     known = watchdog.remembered(supervisor.workspace.state_dir, pod.provider)

@@ -42,7 +42,7 @@ def _machine(pod: Pod) -> str:
 
 
 def _price(supervisor: Supervisor, pod: Pod) -> str:
-    from remote.money import disks_per_hour
+    from remote.money.rules import disks_per_hour
 
     price = pod.price_per_hour
     if not supervisor.fleet.rented and not price:
@@ -67,22 +67,21 @@ def _auto_stop(supervisor: Supervisor) -> str:
 
 async def _account(supervisor: Supervisor, pod: Pod) -> list[str]:
     """Balance and budgets; raises where an hour is not covered."""
-    from app.rent import within_budget
-    from remote.pods import creating
+    from app.rent import lasting, within_budget
+    from remote.renting import creating
 
     found = await within_budget(supervisor)
     price, balance = pod.price_per_hour, None if found.balance is None else found.balance.balance
     lines = [f"balance  {money(balance)}"]
     if balance is not None and found.balance is not None:
         note = creating.covers(found.balance, price)
-        lasts = f", enough for {duration(float(balance / price) * 3600)} (h:mm:ss)" if price else ""
-        lines = [lines[0] + lasts, *([note] if note else [])]
+        lines = [lines[0] + lasting(found.balance, price), *([note] if note else [])]
     return lines + [f"budget {one.name}  {money(one.spent)} of {money(one.limit)}" for one in found.budgets]
 
 
 def _ways_out(supervisor: Supervisor, pod: Pod) -> tuple[tuple[Way, ...], list[str]]:
     """What else can be done where the pod's machine had no free GPU, and that it had none."""
-    from remote.pods import resuming
+    from remote.renting import resuming
 
     found = resuming.blocked(pod, supervisor.fleet.journal) if supervisor.fleet.rented else None
     if found is None:
@@ -122,7 +121,7 @@ def _first_up(text: str) -> str:
 
 
 def _saves(supervisor: Supervisor, pod: Pod) -> list[str]:
-    from remote.money import disks_per_hour
+    from remote.money.rules import disks_per_hour
 
     price = pod.price_per_hour
     if not supervisor.fleet.rented:
@@ -135,7 +134,7 @@ def _saves(supervisor: Supervisor, pod: Pod) -> list[str]:
 
 
 def _lost_by_stop(pod: Pod) -> list[str]:
-    from remote.guard import loses_data
+    from remote.renting.permits import loses_data
 
     return ["A STOP DESTROYS WHAT IS ON IT: it has no disk that is kept"] if loses_data(pod) else []
 
@@ -155,7 +154,7 @@ async def before_terminate(context: Context, args: Args) -> Confirm | None:
     """Everything that would be lost; agreed to by typing the pod's name."""
     from app.history import is_home
     from app.risk import look
-    from remote.guard import waiting
+    from remote.renting.permits import waiting
 
     supervisor, state = context.supervisor, context.state()
     if args["agreed"]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.errors import AppError, sentence
 from app.history import run_view
-from app.reduce import ALIVE, OFF
+from app.reduce import ALIVE, OFF, run_on
 from app.rent import usd
 from app.state import CostView, PodView, RunView
 from app.text import cost_text, harmless, pod_line
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from app.supervisor import Supervisor
     from reviews import ReviewSummary
     from task_board import BoardSummary
-    from task_board.board import Task
+    from task_board.task import Task
 
 PATIENCE_S = 8.0
 """Seconds after which a provider that does not answer is left alone."""
@@ -57,7 +57,7 @@ async def gather(supervisor: Supervisor) -> Brief:
     found.cost = supervisor.fleet.cost(supervisor.clock())
     found.entry = supervisor.book.find(None)
     if found.entry is not None:
-        found.run = run_view(supervisor.workspace, found.entry)
+        found.run = run_on(run_view(supervisor.workspace, found.entry), found.pods or ())
     return found
 
 

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return OK
     except Exception as error:
         if options.debug:
-            raise
+            traceback.print_exc()  # and the same exit code
         print(f"maxcai: {_plain(sentence(error))}", file=sys.stderr)
         if not hasattr(error, "exit_code"):
             print(f"maxcai: this is a fault of maxcai ({type(error).__name__}); --debug shows where", file=sys.stderr)

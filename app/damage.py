@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from remote.costs import Ledger
 from remote.files import unreadable
+from remote.money.costs import Ledger
 
 
 def damages(state_dir: Path) -> Iterator[tuple[Path, str]]:

@@ -102,7 +102,7 @@ def summarise(workspace: Workspace, entry: RunEntry) -> Summary:
 
 def run_cost(workspace: Workspace, entry: RunEntry, view: RunView) -> Decimal | None:
     """USD of every session of the run's pod that overlaps the run. None when one of them has no known price."""
-    from remote.costs import Ledger
+    from remote.money.costs import Ledger
 
     if view.started_at is None or view.finished_at is None:
         return None

@@ -1,6 +1,6 @@
 """Pods as the front door handles them: one provider, its last list, the money, and what of a pod is shown.
 
-The acts themselves, with their journal and ledger, are `remote.pods.lifecycle`'s.
+The acts themselves, with their journal and ledger, are `remote.renting.lifecycle`'s.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 
 from app.errors import UsageError
 from app.state import BudgetView, CostView, PodView
-from remote.costs import Ledger
 from remote.journal import Journal
+from remote.money.costs import Ledger
 from remote.pods.model import Pod
 
 if TYPE_CHECKING:
-    from remote.account import Account
-    from remote.guard import Permit
-    from remote.money import Budgets
-    from remote.pods import reducer
+    from remote.money.account import Account
+    from remote.money.rules import Budgets
     from remote.pods.provider import Provider
+    from remote.renting import reducer
+    from remote.renting.permits import Permit
 
 LOCAL = "local"
 
@@ -58,6 +58,7 @@ class Fleet:
         self.probes: dict[str, reducer.Probe] = {}  # what the link learned, by pod id
         self.account: Account | None = None  # money as last read
         self._snapshot: reducer.Snapshot | None = None
+        self.removed: frozenset[str] = frozenset()  # ids of pods whose removal was asked for here and done
         self._ours: frozenset[str] = frozenset()
 
     @property
@@ -86,7 +87,7 @@ class Fleet:
         The first time, and as long as an act's outcome is unknown, the journal is settled too: by looking, never by
         doing anything again.
         """
-        from remote.pods import lifecycle, reducer
+        from remote.renting import lifecycle, reducer
 
         look = lifecycle.look if self._settled else lifecycle.recover
         pods = await look(self.provider, self.state_dir, self.clock)
@@ -100,13 +101,15 @@ class Fleet:
 
     def review(self) -> None:
         """Derive every pod's state again from what is known now: a list grows old, a deadline passes."""
-        from remote.pods import reducer
+        from remote.renting import lifecycle, reducer
 
         intents = [one for one in self.journal.intents() if one.facts.get("provider", self.name) == self.name]
+        done = (one for one in intents if one.op == lifecycle.TERMINATE and one.phase.value == "acked")
+        self.removed = frozenset(str(one.facts.get("pod")) for one in done)
         self.views = reducer.reduce(self.views, self._snapshot, self.probes, intents, self.clock())
 
     def _learn_ours(self) -> None:
-        from remote.enforce import ours
+        from remote.guard.enforce import ours
 
         self._ours = ours(self.journal)
 
@@ -131,7 +134,7 @@ class Fleet:
 
     async def start(self, pod_id: str) -> Pod:
         """Start a pod and wait until it has an address. A pod that runs is returned as it is."""
-        from remote.pods import lifecycle
+        from remote.renting import lifecycle
 
         self._settled = False
         pod = await lifecycle.start(self.provider, pod_id, self.state_dir, self.clock)
@@ -140,7 +143,7 @@ class Fleet:
 
     async def restart(self, pod: Pod, overridden: Sequence[str] = ()) -> Pod:
         """Restart a running pod and wait for its new address. What was `overridden` for it is journalled."""
-        from remote.pods import lifecycle
+        from remote.renting import lifecycle
 
         self._settled = False
         pod = await lifecycle.restart(
@@ -151,7 +154,7 @@ class Fleet:
 
     async def stop(self, pod: Pod, permit: Permit | None = None, because: str = "") -> Pod:
         """Stop a pod; it counts as stopped only when the provider lists it so. The permit is journalled."""
-        from remote.pods import lifecycle
+        from remote.renting import lifecycle
 
         self._settled = False
         pod = await lifecycle.stop(
@@ -162,7 +165,7 @@ class Fleet:
 
     async def terminate(self, permit: Permit) -> None:
         """Remove a pod for good."""
-        from remote.pods import lifecycle
+        from remote.renting import lifecycle
 
         self._settled = False
         await lifecycle.terminate(self.provider, permit, self.state_dir, self.clock)
@@ -172,7 +175,7 @@ class Fleet:
 
     async def read_account(self, budgets: Budgets, run: tuple[str, float] | None = None) -> Account:
         """Ask what the account holds and spends and put it beside the ledger. `run`: its pod, and since when."""
-        from remote import account
+        from remote.money import account
 
         self.account = await account.read(
             self.provider, self.state_dir, self.clock, self.pods, budgets, run=run
@@ -235,12 +238,18 @@ def _state(known: reducer.PodView) -> str:
 
 
 def views(fleet: Fleet) -> tuple[PodView, ...]:
-    """Every pod that is listed, as the state holds it, and those that are being made."""
+    """Every pod that is listed, as the state holds it, those that are being made, and ours that vanished."""
     known = {one.key: one for one in fleet.views}
     listed = tuple(view(pod, known.get(pod.id), fleet.is_ours(pod)) for pod in fleet.pods)
+    ids = {pod.id for pod in fleet.pods}
+    lacking = tuple(
+        replace(view(one.pod, one), status=str(one.status), cost_per_hour=None, host=None, port=None)
+        for one in fleet.views
+        if one.pod is not None and one.key not in ids | fleet.removed and fleet.is_ours(one.pod)
+    )
     making = tuple(
         PodView(one.key, one.name, fleet.name, str(one.status), None, None, None, None, None, None,
                 str(one.status), one.why, tuple(str(offer) for offer in one.offers))
         for one in fleet.views if one.pod is None
     )  # fmt: skip
-    return listed + making
+    return listed + making + lacking

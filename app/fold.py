@@ -17,6 +17,9 @@ from pipeline.protocol import Event, Rate
 WARNINGS = 50
 """Warnings kept per run; all of them stay in the run's own files."""
 
+GAP = 1_000_000
+"""Events that may be missing between two that are here; they are numbered without a gap."""
+
 _STEP_STATES = frozenset({"done", "reused", "skipped", "failed"})
 _RUN_STATES = frozenset({"finished", "stopped", "failed"})
 
@@ -28,6 +31,12 @@ def fold(run: RunView, event: Event) -> tuple[RunView, Notice | None]:
     if handler is not None:
         run, notice = handler(run, event)
     return replace(run, seq=event.seq), notice
+
+
+def follows(seq: int, seen: int) -> bool:
+    """Whether an event comes after the last one that was folded in. One that is out of all order is damaged: taking it
+    in would hide every event that comes after it."""
+    return seen < seq <= seen + GAP
 
 
 def settle(run: RunView) -> RunView:
@@ -57,13 +66,25 @@ def number(value: Any) -> float | None:
 
 
 def whole(value: Any) -> int | None:
-    """An int, or None for anything else."""
+    """An int, or None for anything else and for what is too large to be counted with."""
     as_float = number(value)
-    return None if as_float is None else int(as_float)
+    return None if as_float is None or abs(as_float) > 2**53 else int(as_float)
+
+
+def count(value: Any) -> int | None:
+    """An int of 0 or more, or None for anything else."""
+    found = whole(value)
+    return None if found is None or found < 0 else found
 
 
 def text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def stage_of(step: str) -> int | None:
+    """1 of `stage-1/sft`; None of a step outside the stages."""
+    head = step.partition("/")[0].removeprefix("stage-")
+    return int(head) if head.isdecimal() and len(head) < 4 else None
 
 
 Handled = tuple[RunView, Notice | None]
@@ -128,8 +149,8 @@ def _progress(run: RunView, event: Event) -> Handled:
         run,
         event,
         state="running",
-        done=whole(event.get("done")),
-        total=whole(event.get("total")),
+        done=count(event.get("done")),
+        total=count(event.get("total")),
         unit=text(event.get("unit")),
         rate=number(event.get("rate")),
         eta_s=number(event.get("eta_s")),
@@ -186,14 +207,22 @@ def _rates(raw: Any) -> Mapping[str, Mapping[str, Any]]:
         }
         if any(n is None for n in numbers.values()):
             continue
-        rates[str(condition)] = Rate(
+        rate = Rate(
             successes=int(numbers["successes"] or 0),
             trials=int(numbers["trials"] or 0),
             low=numbers["low"] or 0.0,
             high=numbers["high"] or 0.0,
             lenient_successes=int(numbers["lenient_successes"] or 0),
-        ).as_dict()
+        )
+        if possible(rate):
+            rates[str(condition)] = rate.as_dict()
     return rates
+
+
+def possible(rate: Rate) -> bool:
+    """No more successes than trials, and bounds in order between 0 and 1."""
+    counts = 0 <= min(rate.successes, rate.lenient_successes) <= max(rate.successes, rate.lenient_successes)
+    return counts and max(rate.successes, rate.lenient_successes) <= rate.trials and 0 <= rate.low <= rate.high <= 1
 
 
 def _warning(run: RunView, event: Event) -> Handled:
@@ -206,7 +235,7 @@ def _heartbeat(run: RunView, event: Event) -> Handled:
     return replace(
         run,
         heartbeat_at=when(event.t),
-        rss=whole(event.get("rss")),
+        rss=count(event.get("rss")),
         tokens_per_s=number(event.get("tokens_per_s")),
     ), None
 

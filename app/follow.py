@@ -1,6 +1,7 @@
 """Following one run: its bytes into the spool, its event lines into the state, until its process is over.
 
-Bytes are `remote.tail`'s; what a line means is `app.fold`'s. Only whole lines go on; a half line waits for its end.
+Bytes are `remote.watch.tail`'s; what a line means is `app.fold`'s. Only whole lines go on; a half line waits for its
+end.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from app.events import AppEvent, DataArrived, JobReported, RunFollowed, RunLine, StreamGrew
+from app.events import AppEvent, DataArrived, JobReported, Noted, RunFollowed, RunLine, StreamGrew
 from app.history import is_home, note_end
 from app.logs import CONSOLE, EVENTS
 from app.runs import RunEntry
@@ -22,13 +23,19 @@ from app.workspace import Workspace
 if TYPE_CHECKING:
     from remote.agent.client import Agent
     from remote.jobs import JobState, JobStatus
-    from remote.tail import Growth
+    from remote.watch.tail import Growth
 
 LINE_BYTES = 4096
 """Of the console's last line never more than this is shown."""
 
 CATCH_UP_S = 60.0
 """Seconds that bringing the spool up to date may take for one look."""
+
+HOLE = (
+    "{} was emptied or replaced on the pod and no copy of it is there: what was written to it in the last moments "
+    "before that, if anything was, is lost. What came before and comes after is here."
+)
+"""Said of a stream whose file went away under us; its name fills the gap."""
 
 
 class LineReader:
@@ -99,7 +106,7 @@ class Follower:
         Raises SshError when the link breaks.
         """
         from remote.jobs import JobState
-        from remote.tail import follow
+        from remote.watch.tail import follow
 
         status = await self._status(agent)
         if status.state is JobState.ABSENT or status.state.alive:  # of an end the run's own words come first
@@ -116,7 +123,7 @@ class Follower:
 
     async def once(self, agent: Agent) -> None:
         """Bring what the pod has now, and no more. Raises SshError when the link breaks."""
-        from remote.tail import follow
+        from remote.watch.tail import follow
 
         status = await self._status(agent)
         behind = {name for name, size in status.sizes.items() if self._size(name) != size}
@@ -127,7 +134,7 @@ class Follower:
             ):
                 async for growth in growths:
                     self._grew(growth)
-                    if growth.size >= status.sizes.get(growth.stream, 0):
+                    if growth.current and growth.size >= status.sizes.get(growth.stream, 0):
                         behind.discard(growth.stream)
                     if not behind:
                         break
@@ -149,7 +156,10 @@ class Follower:
 
     def _grew(self, growth: Growth) -> None:
         self._emit(DataArrived(self._clock()))
-        self._stream(growth.stream, growth.path, growth.size)
+        if growth.gap:
+            self._emit(Noted("warn", HOLE.format(growth.stream), self._clock()))
+        if growth.path == self._spool / growth.stream:
+            self._stream(growth.stream, growth.path, growth.size, growth.behind)
         if growth.stream == EVENTS:
             self._fold()
 
@@ -161,8 +171,8 @@ class Follower:
         for line in self._lines.fresh():
             self._emit(RunLine(self.entry.run_id, line))
 
-    def _stream(self, name: str, path: Path, size: int) -> None:
-        self._emit(StreamGrew(StreamView(name, str(path), size)))
+    def _stream(self, name: str, path: Path, size: int, behind: int = 0) -> None:
+        self._emit(StreamGrew(StreamView(name, str(path), size, behind)))
 
 
 def last_line(path: Path) -> str | None:

@@ -17,8 +17,9 @@ from app.text import duration
 if TYPE_CHECKING:
     from app.runs import RunEntry
     from app.supervisor import Supervisor
-    from remote.guard import Activity, Decision, Rules, Unpulled
+    from remote.guard.rules import Activity, Decision, Rules
     from remote.pods.model import Pod
+    from remote.renting.permits import Unpulled
 
 GUARD_S, WATCH_S, PULL_S, MONEY_S, BILL_S = 60.0, 60.0, 60.0, 60.0, 900.0
 """Seconds between two rounds of each service. Balance is asked twice a minute at most (RunPod's GraphQL quota)."""
@@ -90,7 +91,7 @@ class Keeper:
 
     async def bill(self) -> float:
         """Put what was billed beside the ledger."""
-        from remote import billing
+        from remote.money import billing
 
         fleet = self._supervisor.fleet
         found = await billing.reconcile(fleet.provider, fleet.state_dir, fleet.clock)
@@ -104,15 +105,15 @@ class Keeper:
 
     def rules(self) -> Rules:
         """When this machine stops a pod, by the settings."""
-        from remote.guard import Rules
+        from remote.guard.rules import Rules
 
         settings = self._supervisor.settings
         return Rules(settings.guard.idle_minutes, settings.guard.max_hours, settings.stop_after_run)
 
     async def guard(self) -> float:
         """One round of the local guard: decide, tell, stop."""
-        from remote.enforce import enforce
-        from remote.guard import Act
+        from remote.guard.enforce import enforce
+        from remote.guard.rules import Act
 
         supervisor, fleet = self._supervisor, self._supervisor.fleet
         decisions = await self.decisions()
@@ -135,8 +136,8 @@ class Keeper:
 
     async def decisions(self) -> tuple[Decision, ...]:
         """What the local guard would do now."""
-        from remote.enforce import ours
-        from remote.guard import Money, decide
+        from remote.guard.enforce import ours
+        from remote.guard.rules import Money, decide
 
         supervisor, fleet = self._supervisor, self._supervisor.fleet
         await supervisor.look()
@@ -150,8 +151,8 @@ class Keeper:
         return decide(fleet.pods, self.rules(), work, money, supervisor.clock(), ours(fleet.journal))
 
     async def _observe(self, pod: Pod) -> Activity | None:
-        from remote.activity import observe
         from remote.errors import RemoteError
+        from remote.guard.activity import observe
 
         supervisor = self._supervisor
         try:
@@ -162,17 +163,17 @@ class Keeper:
             return None  # what cannot be asked has no activity: the guard warns and leaves it alone
 
     async def _checkpoint(self, pod: Pod) -> None:
-        from remote.activity import end_runs
+        from remote.guard.activity import end_runs
 
         await end_runs(await self._supervisor.link.agent(pod.id))
 
     async def _pull(self, pod: Pod) -> Unpulled:
-        from remote.activity import bring_home
+        from remote.guard.activity import bring_home
 
         return await bring_home(await self._supervisor.link.agent(pod.id), self._supervisor.workspace.runs_dir)
 
     async def _warn(self, pod: Pod, text: str) -> int | None:
-        from remote.activity import tell_shells
+        from remote.guard.activity import tell_shells
 
         return await tell_shells(await self._supervisor.link.agent(pod.id), text)
 

@@ -196,7 +196,7 @@ def _is_pushed(workspace: Workspace, path: Path) -> bool:
 
 async def _refuse_if_alive(agent: Agent) -> None:
     from remote import jobs
-    from remote.activity import SETUP
+    from remote.guard.activity import SETUP
 
     for job in await jobs.runs(agent):
         if job.state.alive and not job.run_id.startswith(SETUP):  # a set-up is waited for, not refused

@@ -1,6 +1,6 @@
 """The one verified SSH connection of this process, made on demand and made again after it broke.
 
-When to try again is the supervisor's decision; which key is right is `remote.ssh`'s.
+When to try again is the supervisor's decision; which key is right is `remote.link.ssh`'s.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from app.events import AppEvent, LinkChanged
 from app.fleet import Fleet
 from app.state import LinkView
 from remote.errors import SshError
-from remote.pods.reducer import Probe
+from remote.renting.reducer import Probe
 
 if TYPE_CHECKING:
     from remote.agent.client import Agent
-    from remote.channels import SshConnection
+    from remote.link.channels import SshConnection
     from remote.pods.model import Pod, PodSession
 
 
@@ -91,7 +91,7 @@ class Link:
     async def _connect(self, pod: Pod) -> Agent:
         # asyncssh costs about 300 ms and is needed from here on only.
         from remote.agent.client import Agent
-        from remote.ssh import connect
+        from remote.link.ssh import connect
 
         self._emit(LinkChanged(LinkView(state="connecting")))
         stack = AsyncExitStack()

@@ -31,7 +31,7 @@ from app.events import (
     WatchReported,
     Woke,
 )
-from app.fold import fold, settle
+from app.fold import fold, follows, settle
 from app.state import AppState, LinkView, Notice, PodView, RunView
 from pipeline.protocol import parse_line
 
@@ -40,6 +40,9 @@ NOTICES = 200
 
 OFF = frozenset({"ABSENT", "STOPPED", "RESUME_BLOCKED", "GONE"})
 """Pod states in which no process of ours can be alive."""
+
+MOVING = frozenset({"CREATING", "PULLING", "BOOTING", "STOPPING"})
+"""Pod states on the way to another one: the provider is asked more often."""
 
 ALIVE = frozenset({"pending", "running"})
 
@@ -51,9 +54,9 @@ def reduce(state: AppState, event: AppEvent) -> AppState:
 
 
 def _pods(state: AppState, event: PodsListed) -> AppState:
-    wanted = state.pod.id if state.pod else None
-    pod = next((p for p in event.pods if p.id == wanted), event.pods[0] if event.pods else None)
-    after = replace(state, pods=event.pods, pod=pod, pods_at=event.at, run=_run_on(state.run, event.pods))
+    pod = _chosen(state.pod, event.pods)
+    run = None if state.run is None else run_on(state.run, event.pods)
+    after = replace(state, pods=event.pods, pod=pod, pods_at=event.at, run=run)
     if pod is not None and pod.status in OFF and after.link.state != "down":
         after = replace(after, link=LinkView())
     if after.watch is not None and not any(p.id == after.watch.pod and p.status not in OFF for p in event.pods):
@@ -61,8 +64,18 @@ def _pods(state: AppState, event: PodsListed) -> AppState:
     return after
 
 
-def _run_on(run: RunView | None, pods: tuple[PodView, ...]) -> RunView | None:
-    if run is None or run.pod_id is None or run.state not in ALIVE:
+def _chosen(before: PodView | None, pods: tuple[PodView, ...]) -> PodView | None:
+    """The pod that keys act on: the same as before, unless it is gone and there is another of ours."""
+    same = next((pod for pod in pods if before is not None and pod.id == before.id), None)
+    if same is not None and same.status != "GONE":
+        return same
+    other = next((pod for pod in pods if pod.ours and pod.status != "GONE"), None)
+    return other or same or next(iter(pods), None)
+
+
+def run_on(run: RunView, pods: tuple[PodView, ...]) -> RunView:
+    """The run as its pod allows: none goes on where the pod is off. A pod that is not listed says nothing."""
+    if run.pod_id is None or run.state not in ALIVE:
         return run
     pod = next((p for p in pods if p.id == run.pod_id), None)
     if pod is None or pod.status not in OFF:
@@ -71,7 +84,10 @@ def _run_on(run: RunView | None, pods: tuple[PodView, ...]) -> RunView | None:
 
 
 def _link(state: AppState, event: LinkChanged) -> AppState:
-    return state if event.link == state.link else replace(state, link=event.link)
+    link = event.link
+    if link.data_at is None:  # a link that breaks or is made anew does not change when bytes last came
+        link = replace(link, data_at=state.link.data_at)
+    return state if link == state.link else replace(state, link=link)
 
 
 def _data(state: AppState, event: DataArrived) -> AppState:
@@ -100,7 +116,7 @@ def _run_line(state: AppState, event: RunLine) -> AppState:
         parsed = parse_line(event.line)
     except RecursionError:  # nested beyond what the JSON reader bears
         parsed = None
-    if parsed is None or parsed.seq <= run.seq:
+    if parsed is None or not follows(parsed.seq, run.seq):
         return state  # torn, foreign or already folded in
     after, notice = fold(run, parsed)
     return _with_notice(replace(state, run=after), notice)

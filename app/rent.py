@@ -1,6 +1,6 @@
 """What a rented pod will cost, agreed to before anything is bought; renting one, starting one, one that is blocked.
 
-How exactly one pod comes of one request is `remote.pods.creating`'s.
+How exactly one pod comes of one request is `remote.renting.creating`'s.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from app.fleet import NoPod
 from app.settings import Settings
 from app.text import duration, money
 from remote.errors import VolumelessStop
-from remote.money import Budgets
-from remote.pods.creating import Candidate, Estimate
-from remote.pods.model import Cloud, Pod, PodSpec, PodStatus
+from remote.money.rules import Budgets
+from remote.pods.model import Balance, Cloud, Pod, PodSpec, PodStatus
+from remote.renting.creating import Candidate, Estimate
 
 if TYPE_CHECKING:
     from app.supervisor import Supervisor
-    from remote.account import Account
-    from remote.pods.resuming import Blocked
+    from remote.money.account import Account
+    from remote.renting.resuming import Blocked
 
 WORD = "pod"
 """What a pod is called when the workspace's name cannot be part of a name."""
@@ -47,11 +47,13 @@ class ResumeBlocked(AppError):
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What would be rented: the spec, what is tried in which order, what it costs, what could not be checked."""
+    """What would be rented: the spec, what is tried in which order, what it costs, what could not be checked, and
+    pods of this workspace that run `already`."""
 
     spec: PodSpec
     choices: tuple[Candidate, ...]
     estimate: Estimate
+    already: tuple[Pod, ...] = ()
 
     def lines(self) -> tuple[str, ...]:
         """For a person who is to agree to it."""
@@ -69,9 +71,19 @@ class Quote:
         ]
         balance = self.estimate.balance
         if balance is not None and balance.balance is not None:
-            lasts = "" if not hour else f", enough for {duration(float(balance.balance / hour) * 3600)} (h:mm:ss)"
-            lines.append(f"balance {money(balance.balance)}{lasts}")
+            lines.append(f"balance {money(balance.balance)}{lasting(balance, hour)}")
+        lines += [f"pod {pod.name} runs already, at {money(pod.price_per_hour)}/h" for pod in self.already]
         return (*lines, *self.estimate.notes)
+
+
+def lasting(balance: Balance, price: Decimal | None) -> str:
+    """For how long the balance pays this price (USD per hour) and all that is spent already; "" when nobody knows."""
+    if balance.balance is None or not price:
+        return ""
+    spent = balance.spend_per_hour
+    seconds = float(balance.balance / (price + (spent or 0))) * 3600
+    told = "" if spent == 0 else " for it alone" if spent is None else f" with the {money(spent)}/h spent already"
+    return f", enough for {duration(seconds)} (h:mm:ss){told}"
 
 
 def _tried(one: Candidate, spec: PodSpec) -> str:
@@ -110,7 +122,7 @@ def budgets(settings: Settings) -> Budgets:
 async def quote(supervisor: Supervisor, spec: PodSpec | None = None, gpus: Sequence[str] | None = None) -> Quote:
     """What renting would buy, with everything checked that can be. Raises ConfigError, VolumelessStop,
     InsufficientFunds, BudgetError, and what the provider raises. Buys nothing."""
-    from remote.pods import creating, specs
+    from remote.renting import creating, specs
 
     fleet, settings = supervisor.fleet, supervisor.settings
     if not fleet.rented:
@@ -132,12 +144,13 @@ async def quote(supervisor: Supervisor, spec: PodSpec | None = None, gpus: Seque
             spot=spec.bid is not None,
         )  # fmt: skip
     await within_budget(supervisor)
-    return Quote(spec, choices, await creating.estimate(fleet.provider, spec, choices))
+    already = tuple(pod for pod in fleet.pods if fleet.is_ours(pod) and not pod.status.over)
+    return Quote(spec, choices, await creating.estimate(fleet.provider, spec, choices), already)
 
 
 async def within_budget(supervisor: Supervisor) -> Account:
     """Raises BudgetError when a budget is used up or cannot be computed."""
-    from remote import money as rules
+    from remote.money import rules
 
     await supervisor.fleet.list()
     limits = budgets(supervisor.settings)
@@ -151,7 +164,7 @@ async def create(
     gpus: Sequence[str] | None = None, wait: bool = True,
 ) -> Pod:  # fmt: skip
     """Rent a pod and wait for its address. Raises Unagreed with the price before anything is bought."""
-    from remote.pods import creating, lifecycle
+    from remote.renting import creating, lifecycle
 
     fleet = supervisor.fleet
     offer = await quote(supervisor, spec, gpus)
@@ -187,7 +200,7 @@ async def ensure(supervisor: Supervisor, name: str | None, *, agreed: bool) -> P
     Raises Unagreed before anything that costs, ResumeBlocked, and as `create` does.
     """
     from remote.errors import NoCapacityOnHost
-    from remote.pods import lifecycle
+    from remote.renting import lifecycle
 
     try:
         pod = await supervisor.pod(name)
@@ -217,7 +230,7 @@ async def agree_to_start(supervisor: Supervisor, pod: Pod, agreed: bool) -> None
 
     Raises BudgetError, InsufficientFunds, Unagreed.
     """
-    from remote.pods import creating
+    from remote.renting import creating
 
     found = await within_budget(supervisor)
     price, balance = pod.price_per_hour, found.balance
@@ -234,7 +247,7 @@ async def agree_to_start(supervisor: Supervisor, pod: Pod, agreed: bool) -> None
 
 async def start_blocked(supervisor: Supervisor, pod: Pod) -> ResumeBlocked:
     """What is told of a start that its machine had no GPU for."""
-    from remote.pods import resuming
+    from remote.renting import resuming
 
     found = resuming.blocked(await supervisor.pod(pod.id), supervisor.fleet.journal)
     if found is None:
@@ -244,7 +257,7 @@ async def start_blocked(supervisor: Supervisor, pod: Pod) -> ResumeBlocked:
 
 async def keep_trying(supervisor: Supervisor, pod: Pod) -> Pod:
     """Start a blocked pod, trying again in 1, 2, 5 and then every 10 minutes."""
-    from remote.pods import resuming
+    from remote.renting import resuming
 
     def waiting(found: Blocked) -> None:
         pause = found.next_try - supervisor.clock()
@@ -259,11 +272,11 @@ async def keep_trying(supervisor: Supervisor, pod: Pod) -> Pod:
 
 
 async def instead(supervisor: Supervisor, pod: Pod, way: str, *, agreed: bool) -> Pod:
-    """Another pod in place of a blocked one: "new_pod" or "rescue" of `remote.pods.resuming`.
+    """Another pod in place of a blocked one: "new_pod" or "rescue" of `remote.renting.resuming`.
 
     Raises UsageError when there is no such way out for this pod.
     """
-    from remote.pods import resuming
+    from remote.renting import resuming
 
     for choice in resuming.choices(pod, supervisor.fleet.journal):
         if str(choice.way) == way and choice.spec is not None:

@@ -10,8 +10,8 @@ from remote.errors import RemoteError
 
 if TYPE_CHECKING:
     from app.supervisor import Supervisor
-    from remote.guard import Permit, Unpulled
     from remote.pods.model import Pod
+    from remote.renting.permits import Permit, Unpulled
 
 _BOOTING = ("CREATING", "PULLING", "BOOTING")
 """States in which a pod session has never had an address, so that nothing can run on it."""
@@ -30,7 +30,7 @@ class Risk:
 async def look(supervisor: Supervisor, pod: Pod) -> Risk:
     """Ask the pod. One that cannot be asked is at risk itself."""
     from remote import jobs
-    from remote.activity import SETUP
+    from remote.guard.activity import SETUP
     from remote.sync.pull import missing
 
     if pod.status in _BOOTING:
@@ -68,7 +68,7 @@ async def at_risk(supervisor: Supervisor, pod: Pod) -> tuple[str, ...]:
 
 async def leave_to_stop(supervisor: Supervisor, pod: Pod, force: bool) -> Permit:
     """Leave to stop a pod. Raises Refused, VolumelessStop or UnpulledArtifacts with the list of what is at risk."""
-    from remote.guard import loses_data, may_stop
+    from remote.renting.permits import loses_data, may_stop
 
     risk = await look(supervisor, pod)
     if force:

@@ -1,6 +1,6 @@
 """Launches and cancels that a dead process left open in the journal: settled by asking the pod, never done again.
 
-Starts and stops of pods are settled by `remote.pods.lifecycle`.
+Starts and stops of pods are settled by `remote.renting.lifecycle`.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from remote.errors import ProviderError
 
 if TYPE_CHECKING:
     from app.supervisor import Supervisor
-    from remote.account import Account
-    from remote.costs import Row
+    from remote.money.account import Account
+    from remote.money.costs import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Spending:
 
 async def read(supervisor: Supervisor, *, bill: bool = True) -> Spending:
     """Ask provider and ledger. What cannot be read becomes a note."""
-    from remote import billing
+    from remote.money import billing
 
     fleet, notes = supervisor.fleet, []
     await supervisor.look()
@@ -59,7 +59,7 @@ def projected(supervisor: Supervisor, cost: CostView) -> Decimal | None:
     """USD of this pod session by the end of the newest run, by its own forecast; None when a part is unknown."""
     from app.history import run_view
     from app.progress import remaining
-    from remote import money as rules
+    from remote.money import rules
 
     entry = supervisor.book.find(None)
     if entry is None:

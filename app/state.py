@@ -19,7 +19,7 @@ class PodView:
     id: str
     name: str
     provider: str
-    status: str  # remote.pods.model.PodStatus value: RUNNING, STOPPED, STARTING, ...
+    status: str  # remote.pods.model.PodStatus value: RUNNING, STOPPED, BOOTING, ...
     gpu: str | None
     gpu_count: int | None
     cost_per_hour: Decimal | None  # USD/hour

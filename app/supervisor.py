@@ -37,7 +37,7 @@ from app.follow import Follower
 from app.history import ids, is_home, mark_home
 from app.keeper import Keeper
 from app.link import Link
-from app.reduce import ALIVE
+from app.reduce import ALIVE, MOVING
 from app.rent import ensure
 from app.runs import RunBook, RunEntry
 from app.seen import acknowledged
@@ -50,14 +50,12 @@ from remote.pods.model import Pod, PodStatus
 
 if TYPE_CHECKING:
     from remote.agent.client import Agent
-    from remote.guard import Permit
+    from remote.renting.permits import Permit
 
 POLL_S, POLL_FAST_S, PING_S, COST_S, TICK_S = 12.0, 2.0, 15.0, 5.0, 1.0
 BACKOFF_S = (0.5, 30.0)
 JUMP_S = 5.0
 """A wall clock that runs this many seconds ahead of the monotonic one within a tick means that the machine slept."""
-
-IN_TRANSITION = frozenset({PodStatus.CREATING, PodStatus.PULLING, PodStatus.BOOTING, PodStatus.STOPPING})
 
 
 class Supervisor:
@@ -179,7 +177,7 @@ class Supervisor:
                 self.emit(PodsListed(views(self.fleet), self.state().pods_at or self.clock()))
             raise
         self._listed()
-        return POLL_FAST_S if any(pod.status in IN_TRANSITION for pod in pods) else POLL_S
+        return POLL_FAST_S if any(pod.status in MOVING for pod in pods) else POLL_S
 
     async def _ping(self) -> float:
         """Keep the link up while a pod runs; its latency is what one word to the agent takes."""
@@ -389,8 +387,8 @@ class Supervisor:
                     raise
                 wait = self.backoff(failures)
                 failures += 1
-                self.emit(Failed("link", sentence(error), wait, self.clock()))
                 await self.link.drop()
+                self.emit(Failed("link", sentence(error), wait, self.clock()))
                 await self._wait(wait)
 
     async def _bring_home(self, entry: RunEntry) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from app.fold import stage_of
 from app.runs import RunEntry
 from app.state import CostView, GateView, PodView, RunView
 from pipeline.protocol import CONDITIONS
@@ -91,26 +92,23 @@ def wilson(successes: int, trials: int, z: float = 1.959963984540054) -> tuple[f
 
 def present_stage(run: RunView) -> int:
     """The stage that the run works on, or has worked on last; the first one while the base is being measured."""
-    stages = [(_stage(step.step), step.state != "planned") for step in run.steps]
+    stages = [(stage_of(step.step), step.state != "planned") for step in run.steps]
     begun = [stage for stage, started in stages if stage and started]
     return max(begun, default=min((stage for stage, _ in stages if stage), default=1))
 
 
-def _stage(step: str) -> int:
-    number = step.partition("/")[0].removeprefix("stage-")
-    return int(number) if number.isdigit() else 0
-
-
-def measured(run: RunView) -> dict[str, dict[str, Any]]:
-    """Rates on the present stage's held-out set that the evaluate steps have told so far, condition by condition, in
-    the shape of a gate's `rates`."""
-    held = f"strict/set-{present_stage(run)}/"
+def measured(run: RunView, stage: int | None = None) -> dict[str, dict[str, Any]]:
+    """Rates on a stage's held-out set that the evaluate steps have told so far, by default the present stage's,
+    condition by condition, in the shape of a gate's `rates`."""
+    held = f"strict/set-{present_stage(run) if stage is None else stage}/"
     found: dict[str, dict[str, Any]] = {}
     for name, (trials, strict) in run.metrics.items():
         step, _, metric = name.partition(" ")
         lenient = run.metrics.get(f"{step} {metric.replace('strict/', 'lenient/', 1)}")
         if not metric.startswith(held) or lenient is None or trials < 1:
             continue
+        if not (0 <= strict <= 1 and 0 <= lenient[1] <= 1):
+            continue  # no rate: rather left out than shown wrong
         successes, whole = round(strict * trials), int(trials)
         low, high = wilson(successes, whole)
         found[metric.removeprefix(held)] = {

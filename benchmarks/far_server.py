@@ -68,7 +68,7 @@ class FarServer:
         return frozenset({Capability.LOGS})
 
     async def logs(self, _pod_id: str) -> list[str]:
-        """The container log, as `remote.hostkeys` reads it: a pod's provider that has nothing else."""
+        """The container log, as `remote.link.hostkeys` reads it: a pod's provider that has nothing else."""
         return list(self.log)
 
 

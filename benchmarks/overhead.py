@@ -27,11 +27,12 @@ from typing import Any, cast
 
 from benchmarks.far_server import REPO, FarServer, far_server
 from benchmarks.transfers import machine
-from remote import jobs, ssh
+from remote import jobs
 from remote.agent.client import Agent
+from remote.link import ssh
 from remote.sync.push import push
 from remote.sync.scan import Scan, scan
-from remote.tail import Growth, follow
+from remote.watch.tail import Growth, follow
 
 RESULTS = Path(__file__).parent / "results" / "overhead.json"
 PACKAGES = ("app", "pipeline", "remote", "task_board", "reviews")

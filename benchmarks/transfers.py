@@ -29,9 +29,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.far_server import FarServer, far_server
-from remote import ssh
 from remote.agent.client import Agent
 from remote.errors import SshError
+from remote.link import ssh
 from remote.sync.pull import pull, unpulled
 from remote.sync.push import push
 from remote.sync.scan import scan

@@ -138,6 +138,19 @@ OPTIONAL_CONDITIONS = frozenset({"alt-base", "reference", "previous"})
 """Those that not every stage of every run has: shown where they were measured, not missed where they were not."""
 
 
+QUALITY = (
+    ("acceptance", "min_acceptance"),
+    ("unique_rate", "min_unique_rate"),
+    ("runaway_rate", "max_runaway_rate"),
+    ("length_limit_rate", "max_length_limit_rate"),
+    ("markers", "max_markers"),
+    ("banned", "max_banned"),
+    ("truncated", "max_truncated"),
+    ("empty", "max_empty"),
+)
+"""Numbers of a stage's `filter/qc.json`, each with the name of its limit under `limits` there."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunPaths:
     """The layout of one run directory (contract 1 of the house). Nothing here touches the disk."""

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         answer, code = asyncio.run(_perform(options))
     except RemoteError as exc:
         if options.debug:
-            raise
+            traceback.print_exc()  # and the same exit code
         print(f"error: {exc}" + (f"\n  {exc.hint}" if exc.hint else ""), file=sys.stderr)
         return exc.exit_code
     except KeyboardInterrupt:
@@ -74,7 +75,7 @@ async def _run(options: argparse.Namespace, provider: Provider) -> tuple[Any, in
     command = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
     if not command:
         raise ConfigError("No command was given.", "Write it after `run`, for example: python -m remote run nvidia-smi")
-    from remote import ssh  # asyncssh: 0.3 s
+    from remote.link import ssh  # asyncssh: 0.3 s
 
     async with ssh.connect(await provider.get(options.pod), provider, options.state_dir) as connection:
         done = await connection.run(command, deadline_s=options.deadline)

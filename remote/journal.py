@@ -17,7 +17,7 @@ from typing import Any
 
 from remote.errors import RemoteError
 from remote.files import append_json, read_json_lines
-from remote.pods.processes import ProcessId, identify
+from remote.processes import ProcessId, identify
 from remote.secrets import Redactor, from_environment
 
 

@@ -14,18 +14,19 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from remote import account, billing
-from remote.activity import agent_of, bring_home, missing
-from remote.costs import Ledger
 from remote.errors import ConfigError, HostKeyMismatch, NotFound, ProviderError, RemoteError
-from remote.guard import Rules, Unpulled, loses_data, may_stop, may_terminate, waiting
-from remote.guarding import once
-from remote.hostkeys import PinStore
+from remote.guard.activity import agent_of, bring_home, missing
+from remote.guard.rounds import once
+from remote.guard.rules import Rules
 from remote.journal import Journal
-from remote.money import Budgets
-from remote.pods import creating, lifecycle, resuming
+from remote.link.hostkeys import PinStore
+from remote.money import account, billing
+from remote.money.costs import Ledger
+from remote.money.rules import Budgets
 from remote.pods.model import Cloud, Pod, PodSpec, PodStatus
 from remote.pods.provider import Provider
+from remote.renting import creating, lifecycle, resuming
+from remote.renting.permits import Unpulled, loses_data, may_stop, may_terminate, waiting
 
 LOCAL = "local"
 LOOK_S = 10.0

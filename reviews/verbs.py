@@ -16,9 +16,9 @@ from reviews.files import ARCHIVE, PER_REVIEWER, REQUEST_FOLDERS, Response, Revi
 from reviews.findings import SEVERITIES, Finding, key
 from reviews.verdicts import INVALID, read_verdict
 from task_board import edits, fields, store, verbs
-from task_board.board import Task
 from task_board.document import Document, one_line
 from task_board.errors import BoardError, Conflict, Refused, UsageError
+from task_board.task import Task
 
 _FOLDERS = {"requests", "responses", "archive", "__pycache__", *REQUEST_FOLDERS}
 """Names that mean something else inside the archive."""

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from task_board import board, health, verbs
-from task_board.board import Task
 from task_board.document import Document, printable
 from task_board.errors import FAILED, OK, USAGE, BoardError, UsageError, sentence
+from task_board.index import kept
+from task_board.task import Task
 
 DEFAULT = Path("task_board")
 
@@ -110,7 +111,7 @@ def _build_new(parser: argparse.ArgumentParser) -> None:
 
 
 def _out(options: argparse.Namespace, data: Any, text: str) -> int:
-    _print(_json(data) if options.json else printable(text), sys.stdout)
+    _print(_json(data) if options.json else text, sys.stdout)
     return OK
 
 
@@ -118,13 +119,19 @@ def _print(text: str, stream: TextIO) -> None:
     """Print at once, whatever the stream can encode. Raises BoardError when it takes no more."""
     encoding = stream.encoding or "utf-8"
     try:
-        print(printable(text).encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+        shown = text if _harmless(text) else printable(text)
+        print(shown.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
     except OSError as error:
         # What is left in the buffer would fail once more when the program ends.
         with open(os.devnull, "w") as nothing:
             os.dup2(nothing.fileno(), stream.fileno())
         if not isinstance(error, BrokenPipeError) and stream is sys.stdout:  # a reader such as `head` has enough
             raise BoardError(f"the output cannot be written: {error.strerror}", "The command itself ran.") from error
+
+
+def _harmless(text: str) -> bool:
+    """Nothing but printable ASCII and line ends: JSON of thousands of tasks need not be searched."""
+    return text.isascii() and text.replace("\n", "").isprintable()
 
 
 def _days(text: str) -> float:
@@ -147,10 +154,12 @@ def _told(options: argparse.Namespace, task: Task) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    tasks = board.read_board(options.root, options.lane, finished=options.all)
+    with kept(options.root) as cache:
+        tasks = board.read_board(options.root, options.lane, finished=options.all, cache=cache)
     if options.lane and not tasks and options.lane not in {place.name for place in board.lanes(options.root)}:
         raise UsageError(f"there is no lane {options.lane!r} in {options.root}", "`list --all` shows every lane.")
-    return _out(options, [task.as_dict() for task in tasks], board.render(tasks, empty=options.lane is None))
+    text = "" if options.json else board.render(tasks, empty=options.lane is None)
+    return _out(options, [task.as_dict() for task in tasks] if options.json else None, text)
 
 
 def _next(options: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from task_board import board
-from task_board.board import Task
+from task_board.task import Task
 
 STALE = timedelta(days=7)
 _STAMP = re.compile(r"\[(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2})?))?")

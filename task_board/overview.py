@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from task_board import board, verbs
-from task_board.board import Task
+from task_board.index import kept
+from task_board.task import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +25,14 @@ class BoardSummary:
 
 def summary(root: Path) -> BoardSummary:
     """The state of the board at `root`; an absent folder is an empty board."""
-    tasks = board.read_board(root)
+    with kept(root) as cache:
+        tasks = board.read_board(root, cache=cache)
     unfinished = [task for task in tasks if task.role not in ("completed", "closed")]
     return BoardSummary(
         lanes=dict(Counter(task.lane for task in tasks)),
         urgent=tuple(task for task in unfinished if task.priority == 0),
         in_progress=tuple(task for task in tasks if task.role == "in_progress"),
         blocked=tuple(task for task in tasks if task.role == "blocked"),
-        next=verbs.upcoming(root),
+        next=verbs.first_of(root, tasks),
         problems=sum(bool(task.problems) for task in tasks),
     )

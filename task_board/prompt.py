@@ -6,8 +6,8 @@ import shlex
 from pathlib import Path
 
 from task_board import board, verbs
-from task_board.board import Task
 from task_board.document import Document, one_line, printable
+from task_board.task import Task
 
 _RULES = """\
 ## How to work on it

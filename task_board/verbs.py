@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from task_board import board, edits, fields, store
-from task_board.board import Task
 from task_board.document import Document, one_line
 from task_board.errors import BoardError, Conflict, Refused, UsageError
+from task_board.index import kept
 from task_board.reading import read_file
+from task_board.task import Lane, Task, role_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def find(root: Path, reference: str) -> Task:
     )
 
 
-_WAYS: tuple[Callable[[str, board.Lane, Path, fields.Name], bool], ...] = (
+_WAYS: tuple[Callable[[str, Lane, Path, fields.Name], bool], ...] = (
     lambda wanted, _, path, __: str(path) == wanted or ("/" in wanted and path.absolute() == Path(wanted).absolute()),
     lambda wanted, _, path, name: wanted in (name.id, path.name, one_line(name.id)),
     lambda wanted, place, path, name: wanted in (f"{place.name}/{name.id}", f"{place.name}/{path.name}"),
@@ -84,14 +85,21 @@ def waiting_for(root: Path, task: Task) -> list[str]:
     found = []
     for name in task.depends_on:
         places = [lane for lane, path in known.get(name, []) if path != task.file]
-        if not any(board.role(lane) == board.FINISHED for lane in places):
+        if not any(role_of(lane) == board.FINISHED for lane in places):
             found.append(f"{name} ({places[0] if places else 'missing'})")
     return found
 
 
 def upcoming(root: Path, assignee: str | None = None) -> Task | None:
     """The first pending task, by priority and date, whose dependencies are all completed."""
-    tasks = [t for t in board.read_board(root, finished=False) if t.role == "pending"]
+    with kept(root) as cache:
+        tasks = board.read_board(root, finished=False, cache=cache)
+    return first_of(root, tasks, assignee)
+
+
+def first_of(root: Path, tasks: Iterable[Task], assignee: str | None = None) -> Task | None:
+    """As `upcoming`, of tasks that were read already."""
+    tasks = [t for t in tasks if t.role == "pending"]
     mine = [t for t in tasks if assignee is None or assignee.lower() in (t.assigned_to or assignee).lower()]
     return next((t for t in sorted(mine, key=board.order) if not waiting_for(root, t)), None)
 
@@ -134,7 +142,7 @@ def move(root: Path, reference: str, lane: str, now: datetime | None = None, cre
         if not re.fullmatch(r"[A-Za-z0-9][\w -]*", lane):
             raise UsageError(f"{lane!r} cannot be a lane", "Letters, digits, - and _.")
         name = task.path.name
-        if lane in board.SKIPPED or (board.role(lane) == "other" and not board.makes_lane(name)):
+        if lane in board.SKIPPED or (role_of(lane) == "other" and not board.makes_lane(name)):
             raise UsageError(f"in a folder {lane!r}, {name} would be in no list", "Choose another lane.")
         known = {place.name for place in board.lanes(root)} | set(board.LANES)
         if lane not in known and not create:
@@ -302,7 +310,7 @@ def _lane(home: Path, role: str) -> str:
     """The board's own name for this lane; the usual one comes first and is the one that is made."""
     if (home / role).is_dir():
         return role
-    return next((lane.name for lane in board.lanes(home) if lane.home == home and board.role(lane.name) == role), role)
+    return next((lane.name for lane in board.lanes(home) if lane.home == home and role_of(lane.name) == role), role)
 
 
 def _one_home(root: Path) -> Path:
@@ -322,6 +330,6 @@ def _free(home: Path, lane: str, now: datetime, draft: Draft) -> str:
 
 def _read(home: Path, path: Path) -> Task:
     lane = path.relative_to(home).parts[0]
-    task = board.read_task(path, board.Lane(home, lane, None, path.parent))
+    task = board.read_task(path, Lane(home, lane, None, path.parent))
     assert task is not None
     return task

@@ -1,7 +1,7 @@
 """The whole loop: rent, set up, run, restart midway, resume, pull; then the laptop dies and the pod stops itself.
 
 Every command is a process of its own, as a person would start it; the pods are real SSH servers of the best tier that
-works here. The short loop runs a pipeline of a second, the slow one the real one's first stage.
+works here. The short loop runs a pipeline of a second; the slow ones run the real one, its first stage and all of it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from tests.app.app_samples import make_workspace
 from tests.remote.setup_world import wheel
 from tests.sim import pods
 from tests.sim.runpod_api.clock import VirtualClock
+from tests.sim.runpod_api.faults import Fault
 from tests.sim.runpod_api.harness import Served, Simulator, served
 from tests.sim.runpod_api.model import BootTimes, Status
 
@@ -126,6 +127,7 @@ def the_loop(
     """What the user does, in order. `begun` tells that the run is under way, `finish` lets it end."""
     sim = laptop.cloud.sim
     made = laptop.data("pod", "create", "--yes")
+    bring_wheels(laptop)
     laptop("pod", "setup")
     first = laptop.data("run", "start", "-r", recipe)
     until(begun, wait_s)
@@ -141,17 +143,40 @@ def the_loop(
     home = laptop.root / ".maxcai/home" / first["run_id"]
     until(home.exists, wait_s)
     following.send_signal(signal.SIGKILL)  # nobody of ours is left; the pod is on its own
+    killed = time.monotonic()
     laptop.said.append(following.communicate()[0])
     seen.append(processes())
     pod = sim.state.pods[made["id"]]
     until(lambda: pod.status is Status.EXITED, wait_s)
+    print(f"the pod's own watchdog stopped it {time.monotonic() - killed:.1f} s after the laptop was killed")
     asked = [one for one in sim.requests if one.path == f"/v2/pods/{pod.id}/action" and "stop" in str(one.body)]
     assert asked, "the pod asked for its own stop"
     assert not [one for one in sim.requests if one.method == "DELETE"]
     shown = laptop.data("status")
     assert (shown["run"]["state"], shown["run"]["pulled"], shown["pods"][0]["status"]) == ("finished", True, "STOPPED")
     the_bill(laptop)
+    laptop("screenshot", "--run", first["run_id"], "--size", "100x30", "shot.svg")
+    what_echoes_the_key(laptop)
     no_key_is_left(laptop, seen)
+
+
+def what_echoes_the_key(laptop: Laptop) -> None:
+    """Refusals that repeat what was sent, as a careless proxy's do: with and without a traceback."""
+    detail = f"rejected: Authorization: Bearer {laptop.cloud.sim.key} ({HUB})"
+    for status, code in ((422, 1), (500, 4)):
+        laptop.cloud.do(lambda sim, status=status: sim.inject("v2", Fault("error", status=status, detail=detail), 20))
+        laptop("pod", "volumes", "--debug", code=code)
+        laptop.cloud.do(lambda sim: sim.clear_faults())
+        assert "rejected" in laptop.said[-1], "what the provider said is told, without the key"
+
+
+def bring_wheels(laptop: Laptop) -> None:
+    """Copy what pip shall find onto the pod's volume: the pods see nothing else of this machine, and no network."""
+    (volume,) = (laptop.root.parent / "sim").glob("*/volumes/*")
+    shutil.copytree(laptop.root.parent / "wheels", volume / "wheels")
+    there = "/workspace/wheels" if pods.Namespaces.why_not() is None else str(volume / "wheels")
+    settings = laptop.root / "maxcai.toml"
+    settings.write_text(settings.read_text().replace(str(laptop.root.parent / "wheels"), there))
 
 
 def the_bill(laptop: Laptop) -> None:
@@ -162,7 +187,9 @@ def the_bill(laptop: Laptop) -> None:
     assert len(sessions) == 2  # before the restart, and after it
     billed = sum((charge.gpu for charge in sim.state.books.charges if charge.pod_id), Decimal(0))
     seconds = float(billed / Decimal("1.74") * 3600)
-    assert sum(row["seconds"] for row in sessions) == pytest.approx(seconds, abs=len(sessions))
+    ours = sum(row["seconds"] for row in sessions)
+    print(f"{len(sessions)} sessions: {ours:.2f} s by the ledger, {seconds:.2f} s billed")
+    assert ours == pytest.approx(seconds, abs=len(sessions))
 
 
 def no_key_is_left(laptop: Laptop, seen: list[str]) -> None:
@@ -215,12 +242,14 @@ def test_the_loop_from_renting_to_a_pod_that_stops_itself(tmp_path: Path, cloud:
 
 
 @pytest.mark.slow
-def test_the_loop_with_the_real_pipelines_first_stage(tmp_path: Path, cloud: Served) -> None:
+@pytest.mark.parametrize("stages", ["[1]", "[1, 2, 3, 4, 5, 6]"])
+def test_the_loop_with_the_real_pipeline(tmp_path: Path, cloud: Served, stages: str) -> None:
+    """Recipe `smoke`, its first stage or all six (about ten minutes)."""
     pytest.importorskip("torch")
     laptop = made(tmp_path, cloud, "short.yaml", 0.5)
     shutil.rmtree(laptop.root / "pipeline")  # the installed one travels in its place
     shutil.copy(ROOT / "constitution.yaml", laptop.root)
-    (laptop.root / "short.yaml").write_text("extends: smoke\nname: short\nstages: [1]\n")
+    (laptop.root / "short.yaml").write_text(f"extends: smoke\nname: short\nstages: {stages}\n")
     the_image(tmp_path / "wheels")
     (laptop.root / "pyproject.toml").write_text(
         '[project]\nname = "sample"\nversion = "1"\ndependencies = ["the-image"]\n'

@@ -13,7 +13,7 @@ from app.events import AppEvent, Output
 
 if TYPE_CHECKING:
     from app.supervisor import Supervisor
-    from remote.telemetry import Telemetry
+    from remote.watch.telemetry import Telemetry
 
 FIRST_S = 15.0
 """Seconds to wait for the first samples of all GPUs."""
@@ -27,7 +27,7 @@ async def _cost(context: Context, args: Args) -> AsyncIterator[AppEvent]:
 
 
 async def _gpu(context: Context, args: Args) -> AsyncIterator[AppEvent]:
-    from remote.telemetry import Telemetry, collect
+    from remote.watch.telemetry import Telemetry, collect
 
     supervisor = context.supervisor
     pod = await supervisor.pod(args["pod"])

@@ -95,7 +95,7 @@ async def _ssh(context: Context, args: Args) -> AsyncIterator[AppEvent]:
     import asyncio
     import shlex
 
-    from remote.shell import shell
+    from remote.link.shell import shell
 
     supervisor = context.supervisor
     pod = await supervisor.pod(args["pod"])
@@ -132,7 +132,7 @@ async def _restart(context: Context, args: Args) -> AsyncIterator[AppEvent]:
     from app.arming import arm
     from app.ready import reach
     from app.risk import look
-    from remote.guard import loses_data, may_stop
+    from remote.renting.permits import loses_data, may_stop
 
     supervisor = context.supervisor
     pod = await supervisor.pod(args["pod"])
@@ -166,7 +166,7 @@ async def _restart(context: Context, args: Args) -> AsyncIterator[AppEvent]:
 
 async def _terminate(context: Context, args: Args) -> AsyncIterator[AppEvent]:
     from app.risk import look
-    from remote.guard import may_terminate
+    from remote.renting.permits import may_terminate
 
     supervisor = context.supervisor
     if args["name"] is None:

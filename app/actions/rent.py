@@ -16,7 +16,7 @@ from remote.pods.provider import Capability
 
 if TYPE_CHECKING:
     from app.supervisor import Supervisor
-    from remote.watchdog import Report
+    from remote.guard.watchdog import Report
 
 GUARD_LOOKS = ("show", "check")
 GUARD_VERBS = (*GUARD_LOOKS, "arm", "renew", "disarm")
@@ -69,7 +69,7 @@ async def _offers(context: Context, args: Args) -> AsyncIterator[AppEvent]:
 def _whole(text: str | None, otherwise: int) -> int:
     if text is None:
         return otherwise
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or len(text) > 3 or int(text) < 1:
         raise UsageError(f"{text} is no number of GPUs", "Give 1 or more.")
     return int(text)
 
@@ -107,7 +107,7 @@ async def _create(context: Context, args: Args) -> AsyncIterator[AppEvent]:
 
 def _quoted(offer: Any) -> dict[str, Any]:
     from app.rent import usd
-    from remote.pods.specs import describe
+    from remote.renting.specs import describe
 
     found = offer.estimate
     return {
@@ -128,7 +128,7 @@ def _quoted(offer: Any) -> dict[str, Any]:
 async def _volumes(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
     from app.rent import usd
     from app.text import table
-    from remote.money import HOURS_PER_MONTH, volume_per_hour
+    from remote.money.rules import HOURS_PER_MONTH, volume_per_hour
 
     supervisor = context.supervisor
     _need(supervisor, Capability.VOLUMES, "list network volumes")
@@ -239,7 +239,7 @@ def _armed(report: Report, now: float) -> dict[str, Any]:
 
 async def _trust(context: Context, args: Args) -> AsyncIterator[AppEvent]:
     from app.errors import Unagreed
-    from remote.hostkeys import PinStore
+    from remote.link.hostkeys import PinStore
 
     supervisor = context.supervisor
     pod = await supervisor.pod(args["pod"])

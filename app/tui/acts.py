@@ -12,6 +12,7 @@ from textual.widget import Widget
 
 from app.actions.base import Action, Scope
 from app.errors import OK, sentence
+from app.reduce import OFF
 from app.tui.log_acts import LOG_ACTS
 from app.tui.place_acts import PLACE_ACTS
 from app.tui.prompt import Prompt
@@ -63,8 +64,9 @@ async def first_look(app: PanelApp, spec: View) -> None:
 def settle(app: PanelApp) -> None:
     """Give the focus to the view on screen, and paint it."""
     start: Widget = getattr(app.current, "start", None) or app.log_view
-    start.focus()
+    app.screen_stack[0].set_focus(start)  # now: keys that were typed meanwhile are meant for it
     app.repaint()
+    app.call_next(app.take_keys)
 
 
 def heard(action: Action, view: str) -> bool:
@@ -227,11 +229,7 @@ async def leave(app: PanelApp) -> None:
 
     state = app.controller.state
     pod = state.pod
-    if (
-        state.replay is not None
-        or pod is None
-        or pod.status.upper() in ("STOPPED", "ABSENT", "GONE", "EXITED", "TERMINATED")
-    ):
+    if state.replay is not None or pod is None or pod.status in OFF:
         app.exit(OK)
         return
     run = f"run {state.run.run_id} goes on" if state.run and state.run.state in ("pending", "running") else ""

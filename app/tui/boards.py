@@ -16,7 +16,8 @@ from app.tui.shelf import Shelf, Unreadable
 
 if TYPE_CHECKING:
     from reviews.files import Response, Review
-    from task_board.board import Cache, Task
+    from task_board.index import Cache
+from task_board.task import Task
 
 LANES = ("pending", "in_progress", "blocked", "completed")
 SEEN_S, UNSEEN_S = 1.0, 15.0
@@ -153,8 +154,15 @@ def beginning(path: Path) -> str:
 def read_cards(root: Path, cache: Cache | None = None) -> tuple[Card, ...]:
     """Every task file below `root` as a card, in the board's own order."""
     from task_board.board import read_board  # 20 ms that the first frame need not wait for
+    from task_board.index import kept
 
-    return tuple(card_of(task) for task in read_board(root, cache=cache))
+    if cache:
+        return tuple(card_of(task) for task in read_board(root, cache=cache))
+    with kept(root) as found:
+        tasks = read_board(root, cache=found)
+    if cache is not None:
+        cache.update(found)
+    return tuple(map(card_of, tasks))
 
 
 def card_of(task: Task) -> Card:

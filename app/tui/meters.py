@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from app.state import AppState
 
 if TYPE_CHECKING:
-    from remote.telemetry import Point, Series, Telemetry
+    from remote.watch.telemetry import Point, Series, Telemetry
 
 RANGES = (("1m", 60), ("10m", 600), ("1h", 3600), ("all", None))
 """Stretches of history with their seconds; None is all there is."""
@@ -78,7 +78,7 @@ class Meters:
     async def _collect(self, pod: str) -> None:
         from app.errors import AppError
         from remote.errors import RemoteError
-        from remote.telemetry import Telemetry, collect  # comes with the link, which is up by now
+        from remote.watch.telemetry import Telemetry, collect  # comes with the link, which is up by now
 
         assert self._clock is not None
         telemetry = self.telemetry = self.telemetry or Telemetry()

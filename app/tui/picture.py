@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from app.reduce import OFF
+from app.reduce import MOVING, OFF
 from app.state import AppState, GateView, RunView, StepView
 from app.tui.boards import Boards
 from app.tui.desk import Desk
@@ -51,13 +51,22 @@ class Picture:
         return by_state.get("running") or by_state.get("failed")
 
     @property
+    def acts(self) -> bool:
+        """Keys that change something do something here: neither a recording nor read-only."""
+        return self.state.replay is None and not self.state.readonly
+
+    def absent(self, said: str = "reading") -> str:
+        """What to say of something that is not here yet: a recording has none of it."""
+        return said if self.state.replay is None else "not recorded"
+
+    @property
     def pod_age(self) -> float | None:
         """Seconds since the provider last answered."""
         return None if self.state.pods_at is None else max(0.0, self.now - self.state.pods_at)
 
     @property
     def pod_stale(self) -> bool:
-        moving = self.state.pod is not None and self.state.pod.status.upper() in ("STARTING", "STOPPING", "CREATED")
+        moving = self.state.pod is not None and self.state.pod.status in MOVING
         period = TRANSITION_POLL_S if moving else POLL_S
         return self.pod_age is not None and self.pod_age > STALE_AFTER * period
 
@@ -104,12 +113,6 @@ class Picture:
 def latest_gates(run: RunView) -> dict[int, GateView]:
     """Stage → its gate's newest decision."""
     return {gate.stage: gate for gate in sorted(run.gates, key=lambda gate: gate.attempt)}
-
-
-def stage_of(step: str) -> int | None:
-    """1 of `stage-1/sft`; None of a step outside the stages."""
-    head = step.partition("/")[0].removeprefix("stage-")
-    return int(head) if head.isdecimal() and len(head) < 4 else None
 
 
 def step_name(step: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from app.fold import follows
 from pipeline.protocol import parse_line
 
 TOKENS = "tokens/s"
@@ -71,7 +72,7 @@ class Series:
 
     def _take(self, line: bytes) -> bool:
         event = parse_line(line) if b'"metric"' in line or b'"heartbeat"' in line else None
-        if event is None or event.kind not in ("metric", "heartbeat") or event.seq <= self._seq:
+        if event is None or event.kind not in ("metric", "heartbeat") or not follows(event.seq, self._seq):
             return False
         self._seq = event.seq
         beat = event.kind == "heartbeat"

@@ -2,7 +2,7 @@
 
 Of a big file the end is indexed at once and the rest by `index_head`, beside the screen. Holds no text, only the line
 index and one open file. Lines are known by the byte offset they begin at, which stays when more lines come to stand
-before them. Drawing belongs to the log view, filling to `remote.tail`.
+before them. Drawing belongs to the log view, filling to `remote.watch.tail`.
 """
 
 from __future__ import annotations

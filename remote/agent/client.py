@@ -16,7 +16,6 @@ from importlib import resources
 from typing import Any
 
 from remote.agent.disk import PROTOCOL
-from remote.connection import Completed, Connection, RemoteProcess
 from remote.errors import (
     AgentError,
     AgentFailed,
@@ -30,11 +29,12 @@ from remote.errors import (
     RemoteError,
     UnsafePath,
 )
-from remote.placing import NO_COMMAND, NO_FILE, last_line, missing_python, packed, place
+from remote.link.connection import Completed, Connection, RemoteProcess
+from remote.link.placing import NO_COMMAND, NO_FILE, last_line, missing_python, packed, place
 
 MODULES = (
-    "agent", "content", "daemon", "disk", "host", "kernel", "launch", "policy", "reading", "receive", "runs",
-    "stopping", "supervisor", "trees", "watchdog", "watching",
+    "agent", "content", "daemon", "disk", "following", "host", "kernel", "launch", "policy", "reading", "receive",
+    "runs", "stopping", "supervisor", "trees", "watchdog", "watching",
 )  # fmt: skip
 """What travels to the pod; standard library only, Python 3.9 and later."""
 

@@ -10,11 +10,10 @@ import zlib
 from typing import BinaryIO
 
 from .disk import CHUNK, PROTOCOL, Json, Refused, open_inside, safe_relative
+from .following import Stream
 from .runs import Pod, attempts, followed, state_of
 
-TICK_BYTES = 1 << 20  # most bytes of one file in one round of a follow, so that no file starves another
 REQUEST_LIMIT = 64 << 20  # bytes of one line that asks for ranges
-PRINT_BYTES = 4096  # bytes before an offset whose digest tells that a file is still the same
 
 
 class Out:
@@ -107,35 +106,31 @@ def shrinks(data: bytes) -> bool:
     return len(head) > 256 and len(zlib.compress(head, 1)) < 0.8 * len(head)
 
 
-def print_of(fd: int, offset: int) -> str:
-    """Digest of the (at most PRINT_BYTES) bytes before `offset`: changed when the file was rewritten."""
-    begin = max(0, offset - PRINT_BYTES)
-    return hashlib.blake2b(os.pread(fd, offset - begin, begin), digest_size=16).hexdigest()
-
-
 class Follow:
     """Sends what is appended to the files of a run, each from the offset that the other side already holds.
 
-    `have` maps a name to its inode (None: not known), offset and print of the bytes before it. A file that is shorter,
-    has another inode or other bytes there than it had is a new generation: it is sent again from its beginning. A file
-    that was renamed within its folder, as a log that is rotated, is first sent to its end.
+    `have` maps a name to its inode (None: not known), offset and print of the bytes before it, and `past` lists the
+    same of files that had the name before. A file that is shorter, has another inode or other bytes there than it had
+    is a new generation: it is sent from its beginning, after those that were rotated away meanwhile.
     """
 
     def __init__(self, request: Json, pod: Pod, out: Out) -> None:
         self.pod, self.out, self.run_id = pod, out, request["run_id"]
         self.run_dir = os.path.join(pod.runs, self.run_id)
         self.names = [safe_relative(name) for name in request.get("names", [])]
-        self.all = not self.names
         self.poll_s = min(5.0, max(0.02, float(request.get("poll_s", 0.2))))
         self.until_exit = bool(request.get("until_exit"))
-        self.have: dict[str, Json] = {name: dict(value) for name, value in request.get("have", {}).items()}
+        self.have: dict[str, Json] = dict(request.get("have", {}))
+        self.streams: dict[str, Stream] = {}
 
     def main(self) -> None:
         alive_at = 0.0
         while True:
             state = summary_state(self.pod, self.run_id)  # before reading: what it wrote before it ended is read below
-            moved = [self.grow(name) for name in (followed(self.run_dir) if self.all else self.names)]
-            if time.monotonic() >= alive_at:
+            moved = [stream.grow(self.out.line) for stream in self.present()]
+            if (due := time.monotonic() >= alive_at) or not any(moved):
+                moved += [stream.late(self.out.line) for stream in self.streams.values()]
+            if due:
                 self.out.line({"alive": time.time(), **state})
                 alive_at = time.monotonic() + 1.0
             if any(moved):
@@ -145,63 +140,12 @@ class Follow:
                 return
             time.sleep(self.poll_s)
 
-    def grow(self, name: str) -> bool:
-        try:
-            fd = open_inside(self.run_dir, name)
-        except (OSError, Refused):
-            return False
-        try:
-            info = os.fstat(fd)
-            have = self.have.setdefault(name, {"ino": info.st_ino, "offset": 0, "print": print_of(fd, 0)})
-            have["ino"] = info.st_ino if have["ino"] is None else have["ino"]
-            if (info.st_size, info.st_ino) == (have["offset"], have["ino"]) and have.get("mtime") == info.st_mtime_ns:
-                return False
-            if have["ino"] != info.st_ino and self.drain(name, have):
-                return True
-            same = have["ino"] == info.st_ino and info.st_size >= have["offset"]
-            new = not (same and print_of(fd, have["offset"]) == have["print"])
-            offset = 0 if new else have["offset"]
-            data = os.pread(fd, TICK_BYTES, offset)
-            offset += len(data)
-            mtime = info.st_mtime_ns if offset == info.st_size else None
-            self.have[name] = {"ino": info.st_ino, "offset": offset, "print": print_of(fd, offset), "mtime": mtime}
-            if data or new:
-                head = {"f": name, "ino": info.st_ino, "o": offset - len(data), "n": len(data), "new": new}
-                self.out.line(head, data)
-            return bool(data)
-        finally:
-            os.close(fd)
-
-    def drain(self, name: str, have: Json) -> bool:
-        """Send what was appended to a file before it was renamed away; False when there is nothing (more) of it."""
-        fd = self.renamed(name, have)
-        if fd is None:
-            return False
-        try:
-            data = os.pread(fd, TICK_BYTES, have["offset"])
-            if data:
-                head = {"f": name, "ino": have["ino"], "o": have["offset"], "n": len(data), "new": False}
-                self.out.line(head, data)
-                have["offset"] += len(data)
-                have["print"] = print_of(fd, have["offset"])
-            return bool(data)
-        finally:
-            os.close(fd)
-
-    def renamed(self, name: str, have: Json) -> int | None:
-        """The file that had this name, by its inode and the bytes before the offset."""
-        folder = os.path.dirname(name)
-        for item in os.scandir(os.path.join(self.run_dir, folder)):
-            if item.inode() != have["ino"]:
-                continue
-            try:
-                fd = open_inside(self.run_dir, f"{folder}/{item.name}" if folder else item.name)
-            except (OSError, Refused):
-                return None
-            if os.fstat(fd).st_ino == have["ino"] and print_of(fd, have["offset"]) == have["print"]:
-                return fd
-            os.close(fd)
-        return None
+    def present(self) -> list[Stream]:
+        """The streams asked for, or all there are; one that was seen once stays, for it may have been renamed."""
+        for name in self.names or [*followed(self.run_dir), *(name for name in self.have if name not in self.streams)]:
+            if name not in self.streams:
+                self.streams[name] = Stream(self.run_dir, safe_relative(name), self.have.get(name))
+        return list(self.streams.values())
 
 
 def summary_state(pod: Pod, run_id: str) -> Json:

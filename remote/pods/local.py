@@ -17,10 +17,9 @@ from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from remote import identity
+from remote import identity, processes
 from remote.errors import ConfigError, DiskFull, NotFound, ProviderError, ProviderUnavailable
 from remote.files import write_atomic
-from remote.pods import processes
 from remote.pods.limited import Limited
 from remote.pods.model import Endpoint, Pod, PodSpec, PodStatus, VolumeKind
 from remote.pods.provider import Capability, LogLines

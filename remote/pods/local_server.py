@@ -23,9 +23,9 @@ from typing import TextIO
 import asyncssh
 
 from remote.errors import RemoteError
-from remote.pods.processes import identify
 from remote.pods.sandbox import Sandbox, State
 from remote.pods.self_stop import heed
+from remote.processes import identify
 
 _CHUNK = 1 << 16
 _STDIN_LIMIT = 1 << 20  # bytes taken from the network and not yet by the command

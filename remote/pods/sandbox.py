@@ -21,7 +21,7 @@ from typing import Any, get_args, get_type_hints
 
 from remote.errors import ProviderUnavailable
 from remote.files import locked, private_dir, reading, write_atomic
-from remote.pods.processes import ProcessId, with_group
+from remote.processes import ProcessId, with_group
 from remote.secrets import looks_secret
 
 MARK = "MAXCAI_POD_SANDBOX"  # set for every command of the pod, so that what it left running can be found

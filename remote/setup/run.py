@@ -18,10 +18,10 @@ from remote import jobs
 from remote.agent.client import Agent
 from remote.errors import AgentFailed, SetupError
 from remote.journal import Journal
-from remote.placing import place, printable
+from remote.link.placing import place, printable
 from remote.setup.model import Check, Level, Needs, Plan, Progress, Report, Session, Step, Wish
 from remote.setup.script import Script, pip_wheel, refusal
-from remote.tail import Growth, follow
+from remote.watch.tail import Growth, follow
 
 CLOCK_WARN_S, CLOCK_FAIL_S = 5.0, 3600.0
 JOB = "setup-"

@@ -13,9 +13,9 @@ from typing import Any
 
 from remote.agent.client import Agent
 from remote.agent.disk import PROTOCOL
-from remote.connection import Completed
 from remote.errors import AgentFailed, DiskFull, ProtocolMismatch, SetupError
-from remote.placing import NO_COMMAND, NO_FILE, TOO_OLD, last_line, missing_python, packed, place, printable
+from remote.link.connection import Completed
+from remote.link.placing import NO_COMMAND, NO_FILE, TOO_OLD, last_line, missing_python, packed, place, printable
 
 _AGENT = ("disk", "kernel", "runs")
 _POD = ("checks", "children", "environment", "lock", "main", "model", "notes", "pythons", "versions")

@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from remote.agent.client import Agent, Frames
-from remote.connection import RemoteProcess
 from remote.errors import AgentFailed, ConnectionLost, SshError
+from remote.link.connection import RemoteProcess
 
 STALL_S = 30.0
 """Seconds without one byte of progress after which a transfer counts as broken."""

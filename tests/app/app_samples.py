@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
-from remote.pods import processes
+from remote import processes
 from remote.pods.sandbox import MARK, Sandbox
 
 PIPELINE = '''

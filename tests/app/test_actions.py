@@ -29,7 +29,7 @@ from app.state import AppState, GateView, RunView, StepView
 from app.text import duration, gate_lines, harmless, money, status_text, wilson
 from app.workspace import find, init
 from pipeline.stats import wilson_interval
-from remote.costs import Ledger
+from remote.money.costs import Ledger
 from remote.pods.model import Pod, PodSession, PodStatus
 
 ENTRY = RunEntry("01ABC", "demo", "local", "t" * 64, 1, 5.0)

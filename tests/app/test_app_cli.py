@@ -149,10 +149,11 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     assert b"Exception ignored" not in errors
 
 
-def test_debug_shows_where(tmp_path: Path) -> None:
-    argv = [sys.executable, "-P", "-m", "app", "--debug", "run", "show"]
+def test_debug_shows_where_and_changes_no_exit_code(tmp_path: Path) -> None:
+    argv = [sys.executable, "-P", "-m", "app", "--debug", "pod", "list", "--provider", "nowhere"]
     done = subprocess.run(argv, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60)
-    assert "Traceback" in done.stderr
+    assert "Traceback" in done.stderr and done.stderr.splitlines()[-1].startswith("maxcai: ")
+    assert done.returncode == 2
 
 
 def test_a_whole_round_of_commands_and_the_plain_demo(here: Run, workspace_dir: Path) -> None:

@@ -24,8 +24,8 @@ from app.settings import Settings, load
 from app.state import AppState, PodView, WatchView
 from app.workspace import find
 from remote.errors import InsufficientFunds
+from remote.guard.watchdog import AfterExit
 from remote.pods.model import Pod, PodStatus, VolumeKind
-from remote.watchdog import AfterExit
 from tests.sim.runpod_api.harness import Simulator
 from tests.sim.runpod_api.model import BootTimes
 

@@ -10,7 +10,7 @@ import pytest
 from app.controller import Controller
 from app.settings import Settings
 from app.workspace import find
-from remote.shell import shell
+from remote.link.shell import shell
 
 
 async def test_the_shell_of_the_embedded_pod_sees_no_secret(

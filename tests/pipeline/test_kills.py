@@ -23,24 +23,21 @@ SMALL = (
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Killer, int, Path, int]:
-    """(calm run, killer, its exit code, killed run, the calm one's exit code); both runs go on at the same time."""
-    home, cwd = tmp_path_factory.mktemp("kills"), source_root()
-    calm, torn = home / "calm" / "run", home / "torn" / "run"
-    for run_dir in (calm, torn):
-        run_dir.parent.mkdir()
-    undisturbed = subprocess.Popen(command_of(calm, SMALL), cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """(finished run, its exit code)"""
+    calm = tmp_path_factory.mktemp("calm") / "run"
+    done = subprocess.run(command_of(calm, SMALL), cwd=source_root(), capture_output=True, text=True, timeout=900)
+    assert done.returncode in ENDS, done.stderr
+    return calm, done.returncode
+
+
+@pytest.mark.slow
+def test_random_kills_change_no_byte_of_a_real_run(undisturbed: tuple[Path, int], tmp_path: Path) -> None:
+    (calm, wanted), torn = undisturbed, tmp_path / "run"
     targets = ["worker", "worker", "runner", "worker", "worker", "worker"]
     soon = dict.fromkeys(["stage-0/evaluate", *(f"stage-1/{kind}" for kind in STAGE_STEPS)], 0.5)
-    killer = Killer(command_of(torn, SMALL), torn, soon, targets, random.Random(4), 1, cwd)
+    killer = Killer(command_of(torn, SMALL), torn, soon, targets, random.Random(4), 1, source_root())
     code = killer.run()
-    told = undisturbed.communicate(timeout=900)[1].decode()
-    assert undisturbed.returncode in ENDS, told
-    return calm, killer, code, torn, undisturbed.returncode
-
-
-def test_random_kills_change_no_byte_of_a_real_run(killed: tuple[Path, Killer, int, Path, int]) -> None:
-    calm, killer, code, torn, wanted = killed
     assert [kill.target for kill in killer.kills].count("runner") == 1
     assert len({kill.step for kill in killer.kills}) >= 5  # six, unless a fast machine was done with a step before
     assert code == wanted
@@ -51,11 +48,9 @@ def test_random_kills_change_no_byte_of_a_real_run(killed: tuple[Path, Killer, i
     assert max(e["attempt"] for e in events if e.kind == "step_started") >= 2
 
 
-def test_a_finished_run_is_looked_through_without_importing_torch(
-    killed: tuple[Path, Killer, int, Path, int],
-) -> None:
+def test_a_finished_run_is_looked_through_without_importing_torch(undisturbed: tuple[Path, int]) -> None:
     """Three seconds of processor time: the wall clock of a busy machine says nothing."""
-    calm, _, _, _, wanted = killed
+    calm, wanted = undisturbed
     before, size = digest_of(calm, source_root()), len(list(read_events(calm / "events.jsonl")))
     code = f"""
 import resource, sys

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from remote.costs import Ledger, Row
 from remote.journal import Journal, Phase
-from remote.pods import creating, lifecycle
+from remote.money.costs import Ledger, Row
 from remote.pods.model import Pod, PodSpec
 from remote.pods.runpod.provider import RunPodProvider
+from remote.renting import creating, lifecycle
 from tests.sim.runpod_api.harness import Simulator
 from tests.sim.runpod_api.model import BootTimes
 

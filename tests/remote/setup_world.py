@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 from remote.agent.client import Agent
-from remote.placing import place
+from remote.link.placing import place
 from remote.setup.model import Needs, Torch, Wish
 from remote.sync.push import push
 from remote.sync.scan import scan

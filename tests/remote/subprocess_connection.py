@@ -17,9 +17,9 @@ from pathlib import Path
 
 from remote.agent.client import Agent, bundle
 from remote.agent.kernel import start_time
-from remote.connection import Completed
 from remote.errors import ConnectionLost, DeadlineExceeded
-from remote.placing import PLACE
+from remote.link.connection import Completed
+from remote.link.placing import PLACE
 
 NOT_FOUND = 127
 

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from remote import ssh
 from remote.agent.client import Agent
 from remote.errors import ConnectionLost, SshError
+from remote.link import ssh
 from remote.pods.local import LocalProvider
 from remote.sync import pull as pulling
 from remote.sync.push import push
 from remote.sync.scan import scan
 from remote.sync.talk import Watched, conversation
-from remote.tail import follow
+from remote.watch.tail import follow
 from tests.sim.chaos import ChaosProxy, Link
 
 CHUNK = 256 << 10
@@ -86,7 +86,7 @@ async def test_a_half_open_link_ends_a_download_which_goes_on_where_it_was(far: 
 async def test_a_half_open_link_ends_an_upload_and_leaves_no_tree(far: Far, tmp_path: Path, state_dir: Path) -> None:
     (tmp_path / "work").mkdir()
     for number in range(8):
-        (tmp_path / f"work/{number}.bin").write_bytes(random.Random(number).randbytes(700_000))
+        (tmp_path / f"work/{number}.bin").write_bytes(random.Random(number).randbytes(500_000))
     found = scan([(tmp_path / "work", "")])
     far.proxy.set(rate=4e6)
     async with far.agent(keepalive_s=5.0) as agent:
@@ -107,6 +107,20 @@ async def test_a_half_open_link_ends_an_upload_and_leaves_no_tree(far: Far, tmp_
     assert {path.name: path.read_bytes() for path in tree.iterdir()} == {
         path.name: path.read_bytes() for path in (tmp_path / "work").iterdir()
     }
+
+
+async def test_a_slow_link_is_not_taken_for_a_silent_one_while_a_log_is_followed(far: Far, tmp_path: Path) -> None:
+    async with far.agent(keepalive_s=5.0) as agent:
+        await agent.hello()
+        run = Path(agent.run_dir("A"))
+        run.mkdir(parents=True)
+        (run / "events.jsonl").write_bytes(random.Random(7).randbytes(500_000))
+        far.proxy.set(rate=200_000)
+        async with asyncio.timeout(20), aclosing(follow(agent, "A", tmp_path, silence_s=1.5)) as growths:
+            async for growth in growths:
+                if growth.size == 500_000:
+                    break
+    assert (tmp_path / "A/events.jsonl").read_bytes() == (run / "events.jsonl").read_bytes()
 
 
 async def test_cuts_and_damage_on_the_wire_leave_the_spool_identical(far: Far, tmp_path: Path) -> None:

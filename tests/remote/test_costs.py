@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from remote.billing import SETTLED_S, attribute
-from remote.costs import Billed, Ledger, Row
+from remote.money.billing import SETTLED_S, attribute
+from remote.money.costs import Billed, Ledger, Row
+from remote.money.sessions import times
 from remote.pods.model import BillingRecord, LogLine, Pod, PodSession, PodStatus, VolumeKind
-from remote.sessions import times
 
 POD = Pod(
     "p1", "trainer", "local", PodStatus.RUNNING, "/workspace", "python3",

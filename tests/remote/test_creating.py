@@ -27,10 +27,10 @@ from remote.errors import (
     VolumelessStop,
 )
 from remote.journal import Journal, Phase
-from remote.pods import creating, lifecycle
-from remote.pods.creating import Candidate, candidates
 from remote.pods.model import Cloud, Offer, Pod, PodSpec, PodStatus, Stock, VolumeKind
-from remote.pods.specs import check, completed, describe, spec_hash, spec_of
+from remote.renting import creating, lifecycle
+from remote.renting.creating import Candidate, candidates
+from remote.renting.specs import check, completed, describe, spec_hash, spec_of
 
 OTHER = "NVIDIA A40"
 
@@ -284,7 +284,7 @@ KILLED = """
 import asyncio, os, signal, sys, time
 from pathlib import Path
 from remote.journal import Journal
-from remote.pods import creating
+from remote.renting import creating
 from remote.pods.model import PodSpec
 from remote.pods.runpod.provider import RunPodProvider
 

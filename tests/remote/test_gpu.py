@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from subprocess_connection import SubprocessConnection
 
 from remote.errors import ConnectionLost
-from remote.gpu import FIELDS, GpuSample, GpuTrouble, Lines, parse_line, parse_processes, samples
+from remote.watch.gpu import FIELDS, GpuSample, GpuTrouble, Lines, parse_line, parse_processes, samples
 from tests.sim.pods.image import write_nvidia_smi
 
 LINE = "2026/11/22 03:10:11.123, 1, GPU-5f1c, NVIDIA A100-SXM4-80GB, 97, 61, 70123, 81920, 64, 391.25, 400.00, 1410, P0"

@@ -11,8 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remote.costs import Ledger
-from remote.enforce import enforce, ours
 from remote.errors import (
     ConfigError,
     ConnectionLost,
@@ -21,12 +19,15 @@ from remote.errors import (
     UnpulledArtifacts,
     VolumelessStop,
 )
-from remote.guard import Act, Activity, Decision, Money, Rule, Rules, Unpulled, decide, may_stop, may_terminate
+from remote.guard.enforce import enforce, ours
+from remote.guard.rules import Act, Activity, Decision, Money, Rule, Rules, decide
 from remote.journal import Journal
-from remote.money import BudgetState, Runway
+from remote.money.costs import Ledger
+from remote.money.rules import BudgetState, Runway
 from remote.pods.limited import Limited
 from remote.pods.model import Pod, PodSession, PodSpec, PodStatus, VolumeKind
 from remote.pods.provider import LogLines
+from remote.renting.permits import Unpulled, may_stop, may_terminate
 
 NOW = 100_000.0
 POD = Pod(

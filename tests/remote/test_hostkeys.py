@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remote.errors import ConfigError, HostKeyMismatch, HostKeyUnverified
-from remote.hostkeys import HostKey, Pins, PinStore, algorithms, parse, pins_for
+from remote.link.hostkeys import HostKey, Pins, PinStore, algorithms, parse, pins_for
 from remote.pods.model import Pod, PodSession, PodStatus
 from remote.pods.provider import Capability
 

@@ -14,19 +14,19 @@ from pathlib import Path
 
 import pytest
 
-from remote.costs import Ledger
 from remote.errors import DiskFull, NoEndpoint, OutcomeUnknown, ProviderUnavailable
 from remote.journal import Journal, Phase
-from remote.pods import lifecycle
+from remote.money.costs import Ledger
 from remote.pods.limited import Limited
 from remote.pods.local import LocalProvider
 from remote.pods.model import Endpoint, Pod, PodSpec, PodStatus
 from remote.pods.provider import Capability, LogLines
+from remote.renting import lifecycle
 
 DYING = """
 import asyncio, os, signal, sys, time
 from pathlib import Path
-from remote.pods import lifecycle
+from remote.renting import lifecycle
 from remote.pods.local import LocalProvider
 
 verb, moment, state_dir = sys.argv[1:]

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from remote import ssh
-from remote.connection import Connection
+from remote import processes
 from remote.errors import ConfigError, NotFound, ProviderError, ProviderUnavailable
-from remote.hostkeys import PinStore, parse
-from remote.pods import processes, registry
+from remote.link import ssh
+from remote.link.connection import Connection
+from remote.link.hostkeys import PinStore, parse
+from remote.pods import registry
 from remote.pods.local import LocalProvider
 from remote.pods.local_server import _mend, until_stopped
 from remote.pods.model import Pod, PodStatus
@@ -27,7 +28,7 @@ from remote.pods.sandbox import MARK, Sandbox, State
 JOB = """
 import json, os, subprocess, sys, time
 sys.path.insert(0, {code!r})
-from remote.pods.processes import start_time
+from remote.processes import start_time
 notes = os.path.join({root!r}, ".maxcai/runs/R1/.agent")
 if os.fork():
     os._exit(0)

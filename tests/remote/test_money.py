@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remote.errors import BudgetError, ConfigError
-from remote.money import (
+from remote.money.rules import (
     Budgets,
     Burn,
     Level,

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from remote import jobs, ssh
+from remote import jobs
 from remote.agent.client import Agent
 from remote.errors import Busy, SshError
+from remote.link import ssh
 from remote.pods.local import LocalProvider
 from remote.sync.pull import pull, unpulled
 from remote.sync.push import push
 from remote.sync.scan import scan
-from remote.tail import follow
+from remote.watch.tail import follow
 
 JOB = """
 import os, sys, time

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from remote.journal import Intent, Phase
 from remote.pods.model import Endpoint, Pod, PodSession, PodStatus
-from remote.pods.reducer import Do, Lack, PodView, Probe, Snapshot, reduce
+from remote.renting.reducer import Do, Lack, PodView, Probe, Snapshot, reduce
 
 NOW = 10_000.0
 ADDRESS = Endpoint("10.0.0.1", 40022, "root")

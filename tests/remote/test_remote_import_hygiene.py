@@ -9,8 +9,9 @@ import pytest
 
 HEAVY = ("asyncssh", "torch", "textual", "rich", "app", "pipeline", "paramiko", "runpod", "httpx")
 LIGHT = (
-    "remote", "remote.errors", "remote.costs", "remote.journal", "remote.secrets", "remote.hostkeys", "remote.identity",
-    "remote.ssh", "remote.__main__", "remote.pods.registry", "remote.pods.local", "remote.pods.lifecycle",
+    "remote", "remote.errors", "remote.journal", "remote.secrets", "remote.identity", "remote.verbs", "remote.__main__",
+    "remote.money.costs", "remote.link.hostkeys", "remote.link.ssh", "remote.pods.registry", "remote.pods.local",
+    "remote.renting.lifecycle", "remote.guard.rounds",
 )  # fmt: skip
 
 

@@ -12,10 +12,10 @@ import pytest
 from subprocess_connection import until
 
 from benchmarks.far_server import FarServer, far_server
-from remote import ssh
 from remote.agent.host import shells
 from remote.errors import ConfigError
-from remote.shell import shell
+from remote.link import ssh
+from remote.link.shell import shell
 
 pytestmark = pytest.mark.skipif(
     shutil.which("sshd") is None and not Path("/usr/sbin/sshd").exists(), reason="there is no sshd here"

@@ -13,15 +13,16 @@ import pytest
 from rented import GPU, QUICK, SPEC, Rented, rented
 
 import remote.journal
-from remote import account, billing
-from remote.costs import Ledger
 from remote.errors import GuardError, NoCapacityOnHost, RemoteError
-from remote.guard import Act, Money, Rules, decide, may_stop, may_terminate
+from remote.guard.rules import Act, Money, Rules, decide
 from remote.journal import Journal, Phase
-from remote.pods import creating, lifecycle, resuming
+from remote.money import account, billing
+from remote.money.costs import Ledger
 from remote.pods.model import Pod, PodSpec, PodStatus, VolumeKind
-from remote.pods.reducer import Lack, Snapshot, reduce
-from remote.pods.resuming import Blocked, Way
+from remote.renting import creating, lifecycle, resuming
+from remote.renting.permits import may_stop, may_terminate
+from remote.renting.reducer import Lack, Snapshot, reduce
+from remote.renting.resuming import Blocked, Way
 from tests.sim.runpod_api.harness import Simulator
 from tests.sim.runpod_api.quirks import Quirks
 

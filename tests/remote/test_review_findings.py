@@ -13,22 +13,23 @@ from typing import Any
 import pytest
 from rented import GPU, SPEC, Rented, rented
 
-import remote.channels
 import remote.journal
+import remote.link.channels
 from remote import verbs
 from remote.__main__ import _parser
 from remote.agent import watchdog as podside
-from remote.channels import SshProcess
-from remote.costs import Ledger
-from remote.enforce import enforce
 from remote.errors import AuthError, ConfigError, ProviderUnavailable, SshError, VolumelessStop
-from remote.guard import Act, Decision, Rule, Unpulled, may_terminate
+from remote.guard.enforce import enforce
+from remote.guard.rules import Act, Decision, Rule
 from remote.journal import Phase
-from remote.money import Burn, Level, runway
-from remote.pods import creating, lifecycle
+from remote.link.channels import SshProcess
+from remote.money.costs import Ledger
+from remote.money.rules import Burn, Level, runway
 from remote.pods.limited import Limited
 from remote.pods.model import Balance, Endpoint, Pod, PodSpec, PodStatus, VolumeKind
 from remote.pods.provider import LogLines
+from remote.renting import creating, lifecycle
+from remote.renting.permits import Unpulled, may_terminate
 from tests.sim.runpod_api.clock import VirtualClock
 from tests.sim.runpod_api.harness import Simulator
 from tests.sim.runpod_api.model import BootTimes
@@ -221,7 +222,7 @@ async def test_restarting_a_pod_that_keeps_nothing_is_guarded_like_its_stop(prom
 
 
 async def test_a_pod_that_never_stops_talking_does_not_fill_our_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote.channels, "_STDOUT_LIMIT", 1000)
+    monkeypatch.setattr(remote.link.channels, "_STDOUT_LIMIT", 1000)
 
     class Endless(SshProcess):
         def __init__(self) -> None:

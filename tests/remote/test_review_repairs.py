@@ -13,11 +13,9 @@ from typing import Any, cast
 
 import pytest
 
-from remote import activity, jobs, verbs
+from remote import jobs, verbs
 from remote.__main__ import _parser
 from remote.agent.client import Agent
-from remote.costs import Ledger
-from remote.enforce import enforce
 from remote.errors import (
     ConfigError,
     DiskFull,
@@ -26,14 +24,18 @@ from remote.errors import (
     InsufficientFunds,
     LaunchUnconfirmed,
 )
-from remote.guard import Act, Activity, Decision, Rule, Unpulled
-from remote.hostkeys import HostKey, PinStore, pins_for
+from remote.guard import activity
+from remote.guard.enforce import enforce
+from remote.guard.rules import Act, Activity, Decision, Rule
 from remote.jobs import JobState, JobStatus, Launched
 from remote.journal import Journal, Phase
-from remote.pods import creating
+from remote.link.hostkeys import HostKey, PinStore, pins_for
+from remote.money.costs import Ledger
 from remote.pods.limited import Limited
 from remote.pods.model import Balance, GpuUse, Pod, PodSpec, PodStatus, VolumeKind
 from remote.pods.provider import Capability, LogLines
+from remote.renting import creating
+from remote.renting.permits import Unpulled
 from remote.setup import run as setting_up
 from remote.setup.model import Plan, Wish
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from remote.costs import Ledger
 from remote.errors import DiskFull
+from remote.money.costs import Ledger
 from remote.pods.model import Cloud, Endpoint, Pod, PodSpec, PodStatus, VolumeKind
 from remote.pods.runpod import sdk_notes
 from remote.pods.runpod.asking import cuda_from

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from setup_world import SMALL, tree, wheel, wish
 
-from remote import jobs, ssh
+from remote import jobs
 from remote.agent.client import Agent
 from remote.errors import DiskFull, PythonMissing, RemoteError, SetupError
+from remote.link import ssh
 from remote.pods.local import LocalProvider
 from remote.setup.model import Needs, Report, Wish, facts_of
 from remote.setup.run import Told, plan, preflight, prune, setup

@@ -12,9 +12,9 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from remote import ssh
 from remote.errors import HostKeyMismatch, HostKeyUnverified, NoEndpoint, NoSshServer, SshError
-from remote.hostkeys import HostKey, PinStore
+from remote.link import ssh
+from remote.link.hostkeys import HostKey, PinStore
 from remote.pods.local import LocalProvider
 from remote.pods.model import Endpoint, Pod, PodStatus
 

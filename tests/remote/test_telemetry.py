@@ -18,8 +18,8 @@ from remote.agent.client import Agent
 from remote.agent.daemon import Probe
 from remote.agent.host import Machine, connections, shells
 from remote.agent.kernel import pod_environment
-from remote.gpu import GpuSample, GpuTrouble, parse_line
-from remote.telemetry import HostSample, Series, Telemetry, collect, parse_host, record, recorded
+from remote.watch.gpu import GpuSample, GpuTrouble, parse_line
+from remote.watch.telemetry import HostSample, Series, Telemetry, collect, parse_host, record, recorded
 from tests.sim.pods.image import write_nvidia_smi
 
 amounts = st.none() | st.floats(0, 1e15)

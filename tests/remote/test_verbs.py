@@ -12,16 +12,17 @@ from typing import Any
 import pytest
 from rented import GPU, SPEC, Rented, rented
 
-from remote import guarding, jobs, verbs
+from remote import jobs, verbs
 from remote.__main__ import _parser, main
-from remote.activity import agent_of, bring_home
 from remote.errors import ConfigError, GuardError, NotFound, UnpulledArtifacts, VolumelessStop
-from remote.guard import Act, Rule, Rules
+from remote.guard import rounds
+from remote.guard.activity import agent_of, bring_home
+from remote.guard.rules import Act, Rule, Rules
 from remote.journal import Journal
-from remote.money import Budgets
-from remote.pods import lifecycle
+from remote.money.rules import Budgets
 from remote.pods.local import LocalProvider
 from remote.pods.model import PodStatus
+from remote.renting import lifecycle
 from tests.sim.runpod_api.clock import VirtualClock
 from tests.sim.runpod_api.harness import Simulator
 from tests.sim.runpod_api.model import BootTimes
@@ -126,12 +127,12 @@ async def test_the_guard_stops_a_real_pod_only_once_its_finished_run_is_at_home(
         while (await jobs.status(agent, run_id)).state.alive:
             await asyncio.sleep(0.05)
         rules, home = Rules(after_run=True), tmp_path / "runs"
-        first = await guarding.once(provider, state_dir, time.time, rules, Budgets(), runs_dir=home)
+        first = await rounds.once(provider, state_dir, time.time, rules, Budgets(), runs_dir=home)
         assert [(one.act, one.rule) for one in first.decisions] == [(Act.WARN, Rule.AFTER_RUN)]
         assert "result.txt" in first.decisions[0].why
         assert await bring_home(agent, home) == ()
     assert (home / run_id / "result.txt").read_text() == "result\n"
-    second = await guarding.once(provider, state_dir, time.time, rules, Budgets(), runs_dir=home)
+    second = await rounds.once(provider, state_dir, time.time, rules, Budgets(), runs_dir=home)
     assert [outcome.stopped for outcome in second.outcomes] == [True]
     assert (await provider.get("local")).status is PodStatus.STOPPED
     stop = Journal(state_dir, time.time).intents()[-1]

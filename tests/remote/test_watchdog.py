@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from subprocess_connection import SubprocessConnection, end_everything, until
 
-from remote import jobs, watchdog
+from remote import jobs
 from remote.agent import stopping
 from remote.agent.client import MODULES, Agent
 from remote.agent.disk import read_json
@@ -26,12 +26,13 @@ from remote.agent.kernel import start_time
 from remote.agent.runs import Pod
 from remote.agent.watchdog import Desk, proven
 from remote.errors import JobError, NotArmed, VolumelessStop
+from remote.guard import watchdog
+from remote.guard.watchdog import AfterExit, Level, Policy
 from remote.jobs import JobState, LaunchSpec
+from remote.link.ssh import connect
 from remote.pods import sandbox
 from remote.pods.local import LocalProvider
 from remote.pods.model import PodStatus, VolumeKind
-from remote.ssh import connect
-from remote.watchdog import AfterExit, Level, Policy
 
 POD = "p0d5implex7"
 HOUR_S = 3600.0

@@ -13,7 +13,7 @@ import pytest
 from remote import jobs
 from remote.agent.client import Agent
 from remote.jobs import JobState, LaunchSpec
-from remote.telemetry import Telemetry, collect
+from remote.watch.telemetry import Telemetry, collect
 from tests.sim import pods
 from tests.sim.pods.access import connected, request
 from tests.sim.pods.base import RunningPod

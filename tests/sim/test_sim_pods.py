@@ -16,8 +16,8 @@ import pytest
 from remote import jobs
 from remote.agent.client import Agent
 from remote.errors import AuthRejected, HostKeyMismatch, PythonMissing
-from remote.hostkeys import parse
-from remote.pods.processes import identify
+from remote.link.hostkeys import parse
+from remote.processes import identify
 from tests.sim import pods
 from tests.sim.pods import LesserTier, Namespaces, choose, image, janitor
 from tests.sim.pods.access import connected, request

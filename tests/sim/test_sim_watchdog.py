@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from remote import identity, jobs, watchdog
+from remote import identity, jobs
 from remote.agent.client import Agent
 from remote.errors import RemoteError
+from remote.guard import watchdog
+from remote.guard.watchdog import AfterExit, Level, Policy, Report
 from remote.jobs import LaunchSpec
 from remote.pods.model import VolumeKind
-from remote.watchdog import AfterExit, Level, Policy, Report
 from tests.sim import pods
 from tests.sim.pods.access import connected
 from tests.sim.pods.factory import Factory

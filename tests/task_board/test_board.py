@@ -13,6 +13,8 @@ import task_board
 from task_board.__main__ import main
 from task_board.board import read_board, render
 from task_board.document import Document
+from task_board.index import Cache
+from task_board.task import Task
 
 
 def put(root: Path, place: str, name: str, text: str | bytes = "") -> Path:
@@ -21,7 +23,7 @@ def put(root: Path, place: str, name: str, text: str | bytes = "") -> Path:
     return root / place / name
 
 
-def only(root: Path, text: str | bytes, name: str = "x.md") -> task_board.board.Task:
+def only(root: Path, text: str | bytes, name: str = "x.md") -> Task:
     put(root, "pending", name, text)
     (task,) = read_board(root)
     return task
@@ -181,7 +183,7 @@ def test_reading_a_board_changes_and_makes_nothing(tmp_path: Path) -> None:
 
 
 def test_an_edit_from_outside_is_seen_through_the_cache(tmp_path: Path) -> None:
-    cache: task_board.board.Cache = {}
+    cache: Cache = {}
     put(tmp_path, "pending", "x.md", "# One")
     assert [t.title for t in read_board(tmp_path, cache=cache)] == ["One"]
     put(tmp_path, "pending", "x.md", "# Other")

@@ -12,6 +12,7 @@ from task_board import board, health, store, summary, verbs
 from task_board.cli import main
 from task_board.errors import Conflict, Refused, UsageError
 from task_board.prompt import prompt
+from task_board.task import Criteria
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 TEXT = "# T\r\n**Priority**: P1\r\n\r\n## Success Criteria\r\n- [ ] one\r\n- [ ] two\r\n\r\n## Unknown: Über\r\nkept"
@@ -56,7 +57,7 @@ def test_an_update_goes_to_the_end_of_its_section_wherever_that_is(root: Path) -
 
 def test_a_criterion_is_ticked_by_number_or_words_with_one_byte(root: Path) -> None:
     before = content(root)["pending/20260101_000000_P1_a.md"]
-    assert verbs.check(root, "a", "2", now=NOW).criteria == board.Criteria(1, 1)
+    assert verbs.check(root, "a", "2", now=NOW).criteria == Criteria(1, 1)
     after = content(root)["pending/20260101_000000_P1_a.md"]
     assert [(x, y) for x, y in zip(before, after, strict=True) if x != y] == [(ord(" "), ord("x"))]
     with pytest.raises(Refused):

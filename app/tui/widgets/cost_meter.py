@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from textual.content import Content
 
+from app.reduce import OFF
 from app.state import CostView, PodView
 from app.tui import fmt
 from app.tui.picture import Picture
@@ -15,8 +16,9 @@ from app.tui.widgets.panel import MUTED, Panel, text
 
 
 def per_hour(cost: CostView, pod: PodView | None) -> str:
-    """`$1.74/h`; the pod's own price when the meter has none; `$?/h` when nobody knows."""
-    price = cost.per_hour if cost.per_hour is not None else (pod.cost_per_hour if pod else None)
+    """`$1.74/h`; the pod's own price while the meter has none; `$?/h` when nobody knows."""
+    billed = pod is not None and pod.status not in OFF  # the price of a stopped pod is not what its disk costs
+    price = cost.per_hour if cost.per_hour is not None or pod is None or not billed else pod.cost_per_hour
     return "$?/h" if price is None else f"{fmt.money(price)}/h"
 
 

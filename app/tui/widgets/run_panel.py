@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
+from app.fold import stage_of
 from app.state import GateView, RunView, StepView
 from app.tui import fmt
 from app.tui.lines import clean
-from app.tui.picture import ENDED, LIVE, Picture, stage_of, step_name
+from app.tui.picture import ENDED, LIVE, Picture, step_name
 from app.tui.widgets.gauge import gauge
 from app.tui.widgets.panel import MUTED, Panel, pack, spread, text
 from app.tui.widgets.signs import run_sign, step_glyph, verdict_sign
@@ -73,9 +74,11 @@ def how_to_begin(picture: Picture, width: int) -> list[Content]:
     """What a first look should say."""
     state = picture.state
     lines = [text(("No run yet.", "bold"))]
-    if state.readonly:
+    if state.replay is not None:
+        lines[0] = text("The recording has not come to a run yet: space lets it go on, ) goes to the next step.")
+    elif state.readonly:
         lines[0] = text("No run is followed here, and this panel is read-only.")
-    for key, name, what in BEGIN[2:] if state.readonly else BEGIN:
+    for key, name, what in BEGIN if picture.acts else BEGIN[2:]:
         line = text((f"{key}  ", "bold $accent"), f"{name:<14}")
         lines.append(text(line, (f" {what}", MUTED)))
     hint = textwrap.wrap(clean(state.hint), width) if state.hint else []

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from textual.content import Content
 
+from app.reduce import MOVING, OFF
 from app.state import LinkView, PodView
 from app.tui import fmt
 from app.tui.lines import clean
 from app.tui.theme import Glyphs
 
-_POD_WAIT = frozenset({"STARTING", "STOPPING", "PROVISIONING", "RESTARTING", "CREATED", "CREATING"})
-_POD_OFF = frozenset({"STOPPED", "EXITED", "ABSENT", "PAUSED"})
-_POD_BAD = frozenset({"LOST", "ERROR", "DEAD", "GONE", "TERMINATED", "FAILED"})
+_POD_STOPPED = frozenset({"STOPPED", "ABSENT"})
 
 
 def pod_sign(pod: PodView | None, glyphs: Glyphs) -> Content:
-    """`● RUNNING`, `◌ STARTING`, `■ STOPPED`, `✖ LOST`; an unknown word is shown with `?`."""
+    """`● RUNNING`, `◌ BOOTING`, `■ STOPPED`, `✖ GONE`; an unknown word is shown with `?`."""
     if pod is None:
         return Content.assemble((f"{glyphs.todo} no pod", "$foreground-muted"))
     word = clean(pod.status).upper()
     if word == "RUNNING":
         return Content.assemble((f"{glyphs.on} {word}", "bold $success"))
-    if word in _POD_WAIT:
+    if word in MOVING:
         return Content.assemble((f"{glyphs.wait} {word}", "bold $warning"))
-    if word in _POD_OFF:
+    if word in _POD_STOPPED:
         return Content.assemble((f"{glyphs.off} {word}", "$foreground-muted"))
-    return Content.assemble((f"{glyphs.bad if word in _POD_BAD else '?'} {word}", "bold $error"))
+    return Content.assemble((f"{glyphs.bad if word in OFF else '?'} {word}", "bold $error"))
 
 
 def link_sign(link: LinkView, now: float, glyphs: Glyphs) -> Content:

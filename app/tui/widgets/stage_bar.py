@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from textual.content import Content
 
+from app.fold import stage_of
 from app.state import GateView, RunView, StepView
 from app.tui import fmt
 from app.tui.lines import clean
-from app.tui.picture import latest_gates, stage_of
+from app.tui.picture import latest_gates
 from app.tui.theme import Glyphs
 from app.tui.widgets.signs import step_glyph
 

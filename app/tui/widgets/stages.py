@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from textual.content import Content
 
+from app.fold import stage_of
 from app.state import GateView, RunView, StepView
 from app.tui import fmt
 from app.tui.lines import clean
-from app.tui.picture import Picture, latest_gates, stage_of, step_name
+from app.tui.picture import Picture, latest_gates, step_name
 from app.tui.theme import Glyphs
 from app.tui.widgets.panel import MUTED, pack, spread, text
 from app.tui.widgets.signs import step_glyph

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
+from app.fold import stage_of
 from app.state import StepView
 from app.tui import fmt
 from app.tui.lines import clean
-from app.tui.picture import Picture, stage_of, step_name
+from app.tui.picture import Picture, step_name
 from app.tui.widgets.panel import MUTED, Panel, pad, spread, text
 from app.tui.widgets.signs import step_glyph
 

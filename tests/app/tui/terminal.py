@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -84,8 +85,14 @@ class Terminal:
         return self.until(lambda text: all(word in text for word in words))
 
     def closes(self) -> str:
-        """The shell's screen once the full-screen program is gone."""
-        return self.until(lambda text: not self.alternate and text.rstrip().endswith(PROMPT.strip()))
+        """The shell's screen once the full-screen program is gone, and the shell has said how it left."""
+        return self.until(lambda text: not self.alternate and _at_rest(text))
+
+
+def _at_rest(text: str) -> bool:
+    """Does the shell wait? A prompt alone says little: one may stand there for a line that was typed before."""
+    asked, answered = text.count("left=$?"), len(re.findall(r"left=\d", text))
+    return answered >= asked and text.rstrip().endswith(PROMPT.strip())
 
 
 @contextmanager

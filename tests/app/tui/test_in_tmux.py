@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from terminal import Terminal, terminal
 
-from remote.pods import processes
+from remote import processes
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux: apt-get install tmux")
 
@@ -123,7 +123,7 @@ def test_a_file_is_edited_in_the_editor_of_the_user(opened: Opener, workspace_di
     with opened(EDITOR=str(editor)) as screen:
         boot(screen)
         screen.keys("5")
-        screen.sees("Look")
+        screen.sees("Look", "**Priority:**")
         screen.keys("e")
         screen.until(lambda text: (lane / "20260101_P1_look.md").read_text().endswith("edited\n") and screen.alternate)
         screen.sees("PENDING")

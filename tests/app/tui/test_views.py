@@ -25,10 +25,10 @@ from app.tui.modals.help import Reader
 from app.tui.switch import VIEWS
 from app.tui.views.run import PAGES, RunView
 from app.tui.widgets.rows import Rows
-from remote.gpu import GpuProcess, GpuSample, GpuTrouble
 from remote.journal import Intent, Phase
 from remote.sync.push import GitState, Plan
-from remote.telemetry import HostSample, Telemetry
+from remote.watch.gpu import GpuProcess, GpuSample, GpuTrouble
+from remote.watch.telemetry import HostSample, Telemetry
 
 if TYPE_CHECKING:
     from conftest import Opener, Shown

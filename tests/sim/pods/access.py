@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
 
-from remote import identity, ssh
-from remote.connection import Connection
+from remote import identity
+from remote.link import ssh
+from remote.link.connection import Connection
 from remote.pods.model import Endpoint, Pod, PodStatus
 from remote.pods.provider import Capability, Provider
 from tests.sim.pods.base import PodRequest, RunningPod
@@ -35,7 +36,7 @@ def request(
 
 
 class LogOnly:
-    """What `remote.ssh.connect` asks of a provider: the container log, and that it can show one."""
+    """What `remote.link.ssh.connect` asks of a provider: the container log, and that it can show one."""
 
     name = "sim"
     capabilities = frozenset({Capability.LOGS, Capability.STARTED_AT})

@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from remote.pods.processes import ProcessId, carrying, end, identify
+from remote.processes import ProcessId, carrying, end, identify
 
 MARK = "MAXCAI_SIM_PODS"  # environment variable of a pod's first process: its factory's folder
 _PREFIX = "maxcai-"

@@ -15,7 +15,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from remote.pods.processes import ProcessId, identify
+from remote.processes import ProcessId, identify
 from tests.sim.pods import image
 from tests.sim.pods.base import PodRequest, PodStartError
 from tests.sim.pods.factory import Factory

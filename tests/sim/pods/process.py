@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from remote.pods.processes import ProcessId, end
+from remote.processes import ProcessId, end
 from tests.sim.pods.base import PodStartError
 from tests.sim.pods.image import FINISHED, LOOPBACK, user_name
 

@@ -13,7 +13,7 @@ import sys
 from abc import abstractmethod
 from pathlib import Path
 
-from remote.pods.processes import ProcessId, carrying, identify
+from remote.processes import ProcessId, carrying, identify
 from tests.sim.pods import image
 from tests.sim.pods.base import PodRequest
 from tests.sim.pods.factory import Factory

@@ -1,0 +1,1 @@
+"""One verified SSH connection per pod session: host keys, commands, small files, a shell for a person."""

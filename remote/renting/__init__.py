@@ -1,0 +1,1 @@
+"""What is done to pods, journal line first: renting, starting, stopping, removing; and what is known of each."""
