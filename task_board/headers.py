@@ -35,7 +35,7 @@ _ITEM = re.compile(r"[ \t>]*[-*+][ \t]+(.*)$")
 _ONE_WORD = re.compile(r"^[ \t]*+[-*+][ \t]++(?:\[[ xX]\][ \t]+)?`([\w-]++(?:\.md)?)`[ \t]*+$", re.MULTILINE)
 _STRUCK = re.compile(r"~~.*?~~")
 _OTHERS = re.compile(
-    r"\s*([-*+]\s+)?\W*(?:blocks|blocking|unblocks|enables|required by|needed by|used by|"
+    r"\s*+([-*+]\s++)?+\W*+(?:blocks|blocking|unblocks|enables|required by|needed by|used by|"
     r"depended on by|related|see also)\b",
     re.IGNORECASE,
 )
