@@ -41,13 +41,13 @@ screenshots: .venv/.dev ## docs/images from a recorded run (RUN=its id or direct
 	$(BIN)/python -m app.tui.gallery $(RUN)
 
 test: .venv/.dev lint types contracts ## everything that must be green
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: .venv/.dev ## the minutes-long tests as well
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: .venv/.dev .venv/.model ## measure generation and training beside what others offer, and write docs/performance.md (long)
-	for name in generation training; do test ! -f benchmarks/$$name.py || $(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in generation training starts conversion; do test ! -f benchmarks/$$name.py || $(BIN)/python -m benchmarks.$$name || exit 1; done
 	$(BIN)/python -m benchmarks.table
 
 lint: .venv/.dev ## ruff

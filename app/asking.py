@@ -67,7 +67,7 @@ def _auto_stop(supervisor: Supervisor) -> str:
 
 async def _account(supervisor: Supervisor, pod: Pod) -> list[str]:
     """Balance and budgets; raises where an hour is not covered."""
-    from app.rent import within_budget
+    from app.rent import lasting, within_budget
     from remote.renting import creating
 
     found = await within_budget(supervisor)
@@ -75,8 +75,7 @@ async def _account(supervisor: Supervisor, pod: Pod) -> list[str]:
     lines = [f"balance  {money(balance)}"]
     if balance is not None and found.balance is not None:
         note = creating.covers(found.balance, price)
-        lasts = f", enough for {duration(float(balance / price) * 3600)} (h:mm:ss)" if price else ""
-        lines = [lines[0] + lasts, *([note] if note else [])]
+        lines = [lines[0] + lasting(found.balance, price), *([note] if note else [])]
     return lines + [f"budget {one.name}  {money(one.spent)} of {money(one.limit)}" for one in found.budgets]
 
 

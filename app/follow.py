@@ -159,7 +159,7 @@ class Follower:
         if growth.gap:
             self._emit(Noted("warn", HOLE.format(growth.stream), self._clock()))
         if growth.path == self._spool / growth.stream:
-            self._stream(growth.stream, growth.path, growth.size)
+            self._stream(growth.stream, growth.path, growth.size, growth.behind)
         if growth.stream == EVENTS:
             self._fold()
 
@@ -171,8 +171,8 @@ class Follower:
         for line in self._lines.fresh():
             self._emit(RunLine(self.entry.run_id, line))
 
-    def _stream(self, name: str, path: Path, size: int) -> None:
-        self._emit(StreamGrew(StreamView(name, str(path), size)))
+    def _stream(self, name: str, path: Path, size: int, behind: int = 0) -> None:
+        self._emit(StreamGrew(StreamView(name, str(path), size, behind)))
 
 
 def last_line(path: Path) -> str | None:

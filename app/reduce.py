@@ -55,7 +55,8 @@ def reduce(state: AppState, event: AppEvent) -> AppState:
 
 def _pods(state: AppState, event: PodsListed) -> AppState:
     pod = _chosen(state.pod, event.pods)
-    after = replace(state, pods=event.pods, pod=pod, pods_at=event.at, run=_run_on(state.run, event.pods))
+    run = None if state.run is None else run_on(state.run, event.pods)
+    after = replace(state, pods=event.pods, pod=pod, pods_at=event.at, run=run)
     if pod is not None and pod.status in OFF and after.link.state != "down":
         after = replace(after, link=LinkView())
     if after.watch is not None and not any(p.id == after.watch.pod and p.status not in OFF for p in event.pods):
@@ -72,8 +73,9 @@ def _chosen(before: PodView | None, pods: tuple[PodView, ...]) -> PodView | None
     return other or same or next(iter(pods), None)
 
 
-def _run_on(run: RunView | None, pods: tuple[PodView, ...]) -> RunView | None:
-    if run is None or run.pod_id is None or run.state not in ALIVE:
+def run_on(run: RunView, pods: tuple[PodView, ...]) -> RunView:
+    """The run as its pod allows: none goes on where the pod is off. A pod that is not listed says nothing."""
+    if run.pod_id is None or run.state not in ALIVE:
         return run
     pod = next((p for p in pods if p.id == run.pod_id), None)
     if pod is None or pod.status not in OFF:

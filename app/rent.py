@@ -17,7 +17,7 @@ from app.settings import Settings
 from app.text import duration, money
 from remote.errors import VolumelessStop
 from remote.money.rules import Budgets
-from remote.pods.model import Cloud, Pod, PodSpec, PodStatus
+from remote.pods.model import Balance, Cloud, Pod, PodSpec, PodStatus
 from remote.renting.creating import Candidate, Estimate
 
 if TYPE_CHECKING:
@@ -47,11 +47,13 @@ class ResumeBlocked(AppError):
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What would be rented: the spec, what is tried in which order, what it costs, what could not be checked."""
+    """What would be rented: the spec, what is tried in which order, what it costs, what could not be checked, and
+    pods of this workspace that run `already`."""
 
     spec: PodSpec
     choices: tuple[Candidate, ...]
     estimate: Estimate
+    already: tuple[Pod, ...] = ()
 
     def lines(self) -> tuple[str, ...]:
         """For a person who is to agree to it."""
@@ -69,9 +71,19 @@ class Quote:
         ]
         balance = self.estimate.balance
         if balance is not None and balance.balance is not None:
-            lasts = "" if not hour else f", enough for {duration(float(balance.balance / hour) * 3600)} (h:mm:ss)"
-            lines.append(f"balance {money(balance.balance)}{lasts}")
+            lines.append(f"balance {money(balance.balance)}{lasting(balance, hour)}")
+        lines += [f"pod {pod.name} runs already, at {money(pod.price_per_hour)}/h" for pod in self.already]
         return (*lines, *self.estimate.notes)
+
+
+def lasting(balance: Balance, price: Decimal | None) -> str:
+    """For how long the balance pays this price (USD per hour) and all that is spent already; "" when nobody knows."""
+    if balance.balance is None or not price:
+        return ""
+    spent = balance.spend_per_hour
+    seconds = float(balance.balance / (price + (spent or 0))) * 3600
+    told = "" if spent == 0 else " for it alone" if spent is None else f" with the {money(spent)}/h spent already"
+    return f", enough for {duration(seconds)} (h:mm:ss){told}"
 
 
 def _tried(one: Candidate, spec: PodSpec) -> str:
@@ -132,7 +144,8 @@ async def quote(supervisor: Supervisor, spec: PodSpec | None = None, gpus: Seque
             spot=spec.bid is not None,
         )  # fmt: skip
     await within_budget(supervisor)
-    return Quote(spec, choices, await creating.estimate(fleet.provider, spec, choices))
+    already = tuple(pod for pod in fleet.pods if fleet.is_ours(pod) and not pod.status.over)
+    return Quote(spec, choices, await creating.estimate(fleet.provider, spec, choices), already)
 
 
 async def within_budget(supervisor: Supervisor) -> Account:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from app.alerts import Alert, alerts
 from app.errors import AppError, sentence
 from app.history import last_word, run_view
+from app.reduce import run_on
 from app.seen import acknowledged
 from app.state import CostView, PodView, RunView, WatchView
 from app.text import duration, harmless, moment, money, status_data, status_text
@@ -58,7 +59,7 @@ async def gather(supervisor: Supervisor) -> Status:
     if entry is not None and any(pod.id == entry.pod for pod in running):
         await last_word(supervisor, entry)
     fleet.review()
-    run = None if entry is None else run_view(supervisor.workspace, entry)
+    run = None if entry is None else run_on(run_view(supervisor.workspace, entry), _views(supervisor))
     cost = fleet.cost(supervisor.clock())
     state = replace(supervisor.state(), run=run, cost=cost, pods=_views(supervisor))
     return Status(
@@ -114,6 +115,8 @@ def text(found: Status) -> str:
         lines += [f"host key {key}", _watch(found.watch)]
     if found.checkpoint_age_s is not None:
         lines.append(f"newest verified checkpoint at home is {duration(found.checkpoint_age_s)} old")
+    elif found.rented and found.run is not None and found.run.state in ("running", "lost"):
+        lines.append(f"run {found.run.run_id} is {found.run.state}: no checkpoint of it is at home")
     if found.rented:
         lines += _money(found)
     waiting = [one for one in found.alerts if one.id not in found.acked]

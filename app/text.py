@@ -97,10 +97,10 @@ def present_stage(run: RunView) -> int:
     return max(begun, default=min((stage for stage, _ in stages if stage), default=1))
 
 
-def measured(run: RunView) -> dict[str, dict[str, Any]]:
-    """Rates on the present stage's held-out set that the evaluate steps have told so far, condition by condition, in
-    the shape of a gate's `rates`."""
-    held = f"strict/set-{present_stage(run)}/"
+def measured(run: RunView, stage: int | None = None) -> dict[str, dict[str, Any]]:
+    """Rates on a stage's held-out set that the evaluate steps have told so far, by default the present stage's,
+    condition by condition, in the shape of a gate's `rates`."""
+    held = f"strict/set-{present_stage(run) if stage is None else stage}/"
     found: dict[str, dict[str, Any]] = {}
     for name, (trials, strict) in run.metrics.items():
         step, _, metric = name.partition(" ")

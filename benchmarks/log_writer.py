@@ -15,7 +15,7 @@ import shutil
 import time
 from pathlib import Path
 
-KEEP = 8
+KEEP = 30
 STROKE_S = 0.02
 FILLER = b"loss 0.7312 lr 2.0e-04 tok/s 18231 | \x1b[32mok\x1b[0m \xff\xfe eta 00:12:31"
 

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,9 @@ def versions() -> dict[str, str]:
     return found
 
 
+@lru_cache(maxsize=1)
 def freeze_sha256() -> str:
-    """One hash over every installed distribution and its version."""
+    """One hash over every installed distribution and its version, as they were when a process first asked."""
     found = (d.metadata for d in metadata.distributions())  # parsed once each: there are hundreds
     lines = {f"{facts['Name']}=={facts['Version']}".lower() for facts in found if facts["Name"]}
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()

@@ -33,17 +33,21 @@ class GateResult:
 
 
 def read_gate(path: Path, stage: int) -> GateResult:
+<<<<<<< HEAD
     """The decision in `gate.json`; MISSING with the reason when there is none that can be read, or when it is not the
     one that the gate step made."""
     name = stage_name(stage)
     if altered(path):
         return GateResult(stage, name, 1, Verdict.MISSING, reason=f"{path} was altered; {_redo(stage)}")
+=======
+    """The decision in `gate.json`; MISSING with the reason when there is none that can be read."""
+>>>>>>> main
     try:
         raw = json.loads(path.read_bytes())
         numbers = {field: raw.get(field) for field in ("rate", "low", "high", "threshold", "p", "n")}
         return GateResult(
             stage=stage,
-            name=str(raw.get("name") or name),
+            name=str(raw.get("name") or stage_name(stage)),  # declarations load every stage: 0.6 s
             attempt=int(raw.get("attempt") or 1),
             verdict=Verdict(raw["verdict"]),
             reason=str(raw.get("reason", "")),
@@ -51,9 +55,10 @@ def read_gate(path: Path, stage: int) -> GateResult:
             **numbers,
         )
     except FileNotFoundError:
-        return GateResult(stage, name, 1, Verdict.MISSING, reason=f"{path} is missing; {_redo(stage)}")
+        why = f"{path} is missing; {_redo(stage)}"
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return GateResult(stage, name, 1, Verdict.MISSING, reason=f"{path} is damaged; {_redo(stage)}")
+        why = f"{path} is damaged; {_redo(stage)}"
+    return GateResult(stage, stage_name(stage), 1, Verdict.MISSING, reason=why)
 
 
 def altered(path: Path) -> bool:

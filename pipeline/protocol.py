@@ -97,7 +97,7 @@ def parse_line(line: bytes) -> Event | None:
     if not isinstance(raw, dict) or raw.get("v") != VERSION or not isinstance(raw.get("kind"), str):
         return None
     seq, t = raw.get("seq"), raw.get("t")
-    if not isinstance(seq, int) or not isinstance(t, str) or not _is_time(t):
+    if not isinstance(seq, int) or not isinstance(t, str):
         return None
     data = {k: v for k, v in raw.items() if k not in ("v", "seq", "t", "kind")}
     return Event(seq, t, raw["kind"], data)
@@ -112,13 +112,13 @@ def _is_time(text: str) -> bool:
 
 
 def read_events(path: Path) -> Iterator[Event]:
-    """Every readable event of a file, in order; torn and foreign lines are passed over."""
+    """Every readable event of a file, in order; torn and foreign lines, and those without a time, are passed over."""
     if not path.exists():
         return
     with path.open("rb") as lines:
         for line in lines:
             event = parse_line(line)
-            if event is not None:
+            if event is not None and _is_time(event.t):
                 yield event
 
 
@@ -145,6 +145,19 @@ CONDITIONS = ("base-raw", "base-formatted", "base-few-shot", "alt-base", "refere
 
 OPTIONAL_CONDITIONS = frozenset({"alt-base", "reference", "previous"})
 """Those that not every stage of every run has: shown where they were measured, not missed where they were not."""
+
+
+QUALITY = (
+    ("acceptance", "min_acceptance"),
+    ("unique_rate", "min_unique_rate"),
+    ("runaway_rate", "max_runaway_rate"),
+    ("length_limit_rate", "max_length_limit_rate"),
+    ("markers", "max_markers"),
+    ("banned", "max_banned"),
+    ("truncated", "max_truncated"),
+    ("empty", "max_empty"),
+)
+"""Numbers of a stage's `filter/qc.json`, each with the name of its limit under `limits` there."""
 
 
 @dataclass(frozen=True, slots=True)

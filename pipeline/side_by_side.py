@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.comparisons import ConditionResult, IncomparableError, Scoring, Side, compare
 from pipeline.errors import UsageError
-from pipeline.protocol import CONDITIONS, RunPaths, read_events
+from pipeline.protocol import CONDITIONS, Event, RunPaths, read_events
 from pipeline.rundir import read_run
 
 _SCORINGS: tuple[Scoring, ...] = ("strict", "lenient")
@@ -55,13 +55,13 @@ def _run(root: Path) -> dict[str, Any]:
     from pipeline.status import status
 
     record = read_run(root)
-    found = status(root)  # raises UsageError where there is none
+    events = list(read_events(RunPaths(root).events))
+    found = status(root, events)  # raises UsageError where there is none
     assert record is not None
-    spent = _worked(root)
     hardware = record.get("hardware") or {}
     return {
         **found,
-        "seconds": spent,
+        "seconds": _worked(events),
         "recipe_sha256": record.get("recipe_sha256"),
         "commit": (record.get("git") or {}).get("commit"),
         "hardware": hardware.get("gpu") or hardware.get("cpu"),
@@ -69,11 +69,11 @@ def _run(root: Path) -> dict[str, Any]:
     }
 
 
-def _worked(root: Path) -> float | None:
+def _worked(events: Sequence[Event]) -> float | None:
     """Seconds of all sessions of a run; None when it never began."""
     from pipeline import ledger
 
-    past = ledger.history(read_events(RunPaths(root).events))
+    past = ledger.history(events)
     return past.spend.seconds if past.sessions else None
 
 
@@ -116,7 +116,7 @@ def _measured(root: Path, number: int) -> dict[str, ConditionResult]:
     """What a run measured on a stage's own set; the newest block counts. A step without a `DONE` that verifies has
     measured nothing."""
     from pipeline import artifacts
-    from pipeline.steps.headroom import read_conditions
+    from pipeline.conditions import read_conditions
 
     found: dict[str, ConditionResult] = {}
     for step in ("stage-0/evaluate", f"stage-{number}/baseline", f"stage-{number}/evaluate"):

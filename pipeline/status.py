@@ -6,7 +6,7 @@ The JSON form is a contract; nothing here writes, and nothing here imports torch
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,17 @@ LOST = "lost"
 """State of a run that never said it ended and whose process is gone; running it again resumes it."""
 
 
-def status(root: Path) -> dict[str, Any]:
+def status(root: Path, events: Sequence[Event] | None = None) -> dict[str, Any]:
     """`{"run_id","recipe","state","stages":[{"stage","name","verdict","threshold","rates","attempt"}],"cost",
-    "started","finished"}`; times are ISO text, cost is USD, and whatever is not known yet is null.
+    "started","finished"}`; times are ISO text, cost is USD, and whatever is not known yet is null. `events`: those of
+    the run, where they have been read already.
 
     Raises UsageError when the directory holds no run.
     """
     record = read_run(root)
     if record is None:
         raise UsageError(f"{root} holds no run (no run.json). Give the directory of a run.")
-    events = list(read_events(RunPaths(root).events))
+    events = list(read_events(RunPaths(root).events)) if events is None else events
     ends = [e for e in events if e.kind in ("run_started", "run_finished")]
     finished = ends[-1].t if ends and ends[-1].kind == "run_finished" else None
     return {
@@ -44,7 +45,7 @@ def status(root: Path) -> dict[str, Any]:
     }
 
 
-def state(root: Path, ends: list[Event]) -> str:
+def state(root: Path, ends: Sequence[Event]) -> str:
     """A `RunState` value, or `lost` when a run that should be running has no living holder."""
     if ends and ends[-1].kind == "run_finished":
         return str(ends[-1]["state"])

@@ -1,14 +1,14 @@
 """Reading requests and responses of every layout: who was asked, who has answered, with which verdict and findings.
 
-Layouts: unified (`requests/`, `responses/`, `archive/<cycle>/`), per reviewer (`<reviewer>/{pending,in_progress,done,
-responses}`), and raw text files beside them. A response without a verdict is INVALID and counts as no answer. Nothing
-here writes.
+Layouts: unified (`requests/`, or lanes such as `pending/`, and `responses/`, `archive/<cycle>/`), per reviewer
+(`<reviewer>/{pending,in_progress,done,responses}`), and raw text files beside them. A response without a verdict is
+INVALID and counts as no answer. Nothing here writes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,18 @@ from reviews.findings import SEVERITIES, Finding, read_findings
 from reviews.verdicts import APPROVE, INVALID, read_verdict
 from task_board import fields
 from task_board.document import Document, one_line, plain
+from task_board.reading import read_file
 
 UNIFIED, PER_REVIEWER, ARCHIVE, RAW = "unified", "per-reviewer", "archive", "raw"
 REQUEST_FOLDERS = ("pending", "in_progress", "done", "completed", "requests")
 _TEXTS = {".md", ".markdown", ".txt", ".text", ""}
 _NO_REVIEW = re.compile(r"(?:readme|.*template|index)\b", re.IGNORECASE)
-_SPLIT = re.compile(r"[,;/&]|\s+and\s+")
+_SPLIT = re.compile(r"[,;/&+\n]|\s+and\s+|\s+(?=@)")
+_KIND = re.compile(r"(?:^|[_-])(?:review[_-])?(?:request|response)(?=[_-]|$)")
+"""What a file's name says of its kind, and not of what it is about."""
+_OLD = re.compile(r"[_-](?:old|previous|prev|superseded|draft|backup|bak)(?=[_.-]|$)", re.IGNORECASE)
+_ASKED = ("assigned reviewers", "assigned reviewer", "requested reviewers", "reviewers")
+_NOBODY = {"any", "anyone", "anybody", "unassigned"}
 _AGENTS = re.compile(r"\b(codex|gemini|claude[ _-]?code|claude|gpt[\w.-]*)\b", re.IGNORECASE)
 
 
@@ -174,21 +180,38 @@ def _sets(root: Path) -> Iterator[_Set]:
 
 
 def _unified(root: Path, group: _Set) -> _Set:
-    group.requests += [(path, None) for path in _files(root / "requests")]
-    group.answers += [(path, None) for path in _files(root / "responses")]
+    lanes = ((path, None) for name in REQUEST_FOLDERS for path in _files(_inside(root, name)))
+    _sort_in(group, lanes)
+    folder = _inside(root, "responses")
+    for path in _files(folder):
+        inner = path.relative_to(folder).parts[:-1]
+        group.answers.append((path, f"{inner[0]}/" if inner else None))
     return group
 
 
 def _per_reviewer(root: Path, group: _Set) -> None:
     for folder in _entries(root):
-        if not folder.is_dir() or folder.name in ("requests", "responses", "archive", "__pycache__"):
+        if not folder.is_dir() or folder.name.lower() in (*REQUEST_FOLDERS, "responses", "archive", "__pycache__"):
             continue
-        for name in REQUEST_FOLDERS:
-            group.requests += [(path, folder.name) for path in _files(folder / name)]
-        group.answers += [(path, folder.name) for path in _files(folder / "responses")]
-        if any((folder / name).is_dir() for name in (*REQUEST_FOLDERS, "responses")):
+        _sort_in(group, ((path, folder.name) for name in REQUEST_FOLDERS for path in _files(_inside(folder, name))))
+        group.answers += [(path, folder.name) for path in _files(_inside(folder, "responses"))]
+        if any(_inside(folder, name).is_dir() for name in (*REQUEST_FOLDERS, "responses")):
             loose = [p for p in _entries(folder) if p.is_file() and _is_text(p)]
             group.answers += [(path, folder.name) for path in loose]
+
+
+def _sort_in(group: _Set, files: Iterable[tuple[Path, str | None]]) -> None:
+    """Files of request folders: an answer that was put beside its request, say in `done/`, stays an answer."""
+    for path, owner in files:
+        answers = "response" in path.name.lower() and read_verdict(_document(path)).value != INVALID
+        (group.answers if answers else group.requests).append((path, owner))
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """The folder of that name, in whatever case it is written."""
+    if (folder / name).is_dir():
+        return folder / name
+    return next((path for path in _entries(folder) if path.name.lower() == name and path.is_dir()), folder / name)
 
 
 def _raw(root: Path, group: _Set) -> None:
@@ -209,8 +232,13 @@ def _reviews(group: _Set) -> list[Review]:
     loose: list[Response] = []
     for path, owner in group.answers:
         document = _document(path)
-        name = _belongs(path, document, list(requests))
-        response = _response(path, owner, document, name, assigned.get(name or "", ()))
+        hint = (owner or "").removesuffix("/") if (owner or "").endswith("/") else None
+        # `responses/<request>/<reviewer>.md`, or `responses/<reviewer>/<request>.md`
+        name = hint if hint in requests else _belongs(path, document, list(requests))
+        who = assigned.get(name or "", ())
+        if hint is not None:
+            owner = hint if reviewer_name(hint) in who or _AGENTS.fullmatch(hint) else None
+        response = _response(path, owner, document, name, who)
         if name is None:
             loose.append(response)
         else:
@@ -234,10 +262,11 @@ def _review(
     )  # fmt: skip
 
 
-def _natural(file: str) -> tuple[list[str | int], str]:
-    """Order of answers: `_9` before `_11`."""
-    parts = re.split(r"([0-9]+)", stem(Path(file).name))
-    return [int(part) if n % 2 else part for n, part in enumerate(parts)], file
+def _natural(file: str) -> tuple[bool, list[str | int], str]:
+    """Order of answers: `_9` before `_11`, `_old` before all others."""
+    name = stem(Path(file).name)
+    parts = re.split(r"([0-9]+)", name)
+    return not _OLD.search(name), [int(part) if n % 2 else part for n, part in enumerate(parts)], file
 
 
 def _orphan(group: _Set, response: Response) -> Review:
@@ -254,13 +283,23 @@ def _belongs(path: Path, document: Document, requests: list[str]) -> str | None:
     """The request that a response answers: the one it names, else its namesake, else the longest beginning."""
     headers, name = _headers(document), stem(path.name)
     for key in ("request", "request file", "review request", "in reply to"):
-        said = stem(plain(headers.get(key, "")).rsplit("/", 1)[-1].split(" ")[0])
+        linked = re.search(r"\]\(([^()\s]+)\)?", headers.get(key, ""))
+        said = stem((linked[1] if linked else plain(headers.get(key, ""))).rsplit("/", 1)[-1].split(" ")[0])
         if said in requests:
             return said
     if name in requests:
         return name
     # `a_b` must not take the answers to `a_b_c`.
-    return max((r for r in requests if re.match(re.escape(r) + r"[_.-]", name)), key=len, default=None)
+    for form in (str, _subject):
+        fits = (r for r in requests if re.match(re.escape(form(r)) + r"(?:[_.-]|$)", form(name)))
+        if found := max(fits, key=len, default=None):
+            return found
+    return None
+
+
+def _subject(name: str) -> str:
+    """What a file is about, from its name: "REVIEW_REQUEST_gate" and "gate_response" are about "gate"."""
+    return _KIND.sub("", name.lower()).strip("_-") or name.lower()
 
 
 def _response(
@@ -274,6 +313,9 @@ def _response(
 def _who(path: Path, owner: str | None, document: Document, request: str | None, assigned: tuple[str, ...]) -> str:
     name = stem(path.name)
     tail = name.removeprefix(request).strip("_-.") if request and name != request else ""
+    if request and tail == name:
+        tail = _subject(name).removeprefix(_subject(request)).strip("_-.")
+    tail = _KIND.sub("", _OLD.sub("", tail)).strip("_-.")
     tail = re.sub(r"[_-]?(?:v|r)?\d+$", "", tail)
     said = [owner or "", tail, _headers(document).get("reviewer", ""), _headers(document).get("reviewed by", "")]
     names = [reviewer_name(words) for words in said if reviewer_name(words)]
@@ -293,25 +335,49 @@ def _who(path: Path, owner: str | None, document: Document, request: str | None,
 
 
 def _asked(document: Document, files: list[tuple[Path, str | None]]) -> tuple[str, ...]:
-    owners = [owner for _, owner in files if owner]
-    return tuple(
-        dict.fromkeys([*(reviewer_name(o) for o in owners), *(_assigned(_headers(document)) if not owners else ())])
-    )
+    """Whose folders hold the request, and whom it names."""
+    owners = [reviewer_name(owner) for _, owner in files if owner]
+    return tuple(dict.fromkeys([*owners, *_assigned(_headers(document))]))
 
 
 def _assigned(headers: dict[str, str]) -> tuple[str, ...]:
-    said = next(
-        (headers[key] for key in ("assigned reviewers", "assigned reviewer", "reviewers") if key in headers), ""
-    )
-    names = [reviewer_name(part) for part in _SPLIT.split(said)]
-    return tuple(name for name in dict.fromkeys(names) if fields.optional(name))
+    said = next((headers[key] for key in _ASKED if headers.get(key)), "")
+    names: list[str] = []
+    for part in _SPLIT.split(said):
+        known = _AGENTS.findall(part.split("(")[0])
+        names += [reviewer_name(name) for name in (known if len(known) > 1 else [part])]
+    return tuple(name for name in dict.fromkeys(names) if fields.optional(name) and name not in _NOBODY)
 
 
 def _headers(document: Document) -> dict[str, str]:
     found: dict[str, str] = {}
     for line, key, value in document.headers:
         if line < document.first_section or key in ("assigned reviewers", "assigned reviewer"):
-            found.setdefault(key, one_line(value))
+            listed = [*([value] if value else []), *_listed(document, line, bool(value))] if key in _ASKED else [value]
+            found.setdefault(key, one_line(", ".join(listed)))
+    for heading in document.headings:
+        key = heading.title.strip(" :*_").lower()
+        if heading.level > 1 and key in _ASKED:
+            first = next(
+                (n for n in range(heading.line + 1, document.length) if document.lines[n].strip()), heading.line
+            )
+            if names := _listed(document, first - 1) or [plain(document.lines[first])]:
+                found.setdefault(key, one_line(", ".join(names)))
+    return found
+
+
+def _listed(document: Document, line: int, named: bool = False) -> list[str]:
+    """Names in the list right below a line; `named`: the line names somebody itself, so other headers may follow."""
+    own = document.lines[line]
+    deeper = len(own) - len(own.lstrip()) if re.match(r"\s*[-*+]\s", own) else -1
+    found: list[str] = []
+    for text in document.lines[line + 1 : line + 20]:
+        match = re.match(r"(\s*)(?:[-*+]|\d+[.)])\s+(?:\[[ xX]\]\s+)?([^:]{1,60})(:.*)?$", text)
+        if match is None or len(match[1]) <= deeper or (match[3] and (named or match[2].startswith("**"))):
+            if text.strip() or found:
+                break
+            continue
+        found.append(plain(re.split(r"\s+[–—-]\s+", match[2])[0]))
     return found
 
 
@@ -330,9 +396,9 @@ def _title(document: Document) -> str:
 
 def _document(path: Path) -> Document:
     try:
-        return Document(path.read_bytes())
+        return Document(read_file(path))
     except OSError:
-        return Document(b"")  # unreadable: no verdict, hence INVALID
+        return Document(b"")  # unreadable, or far too long: no verdict, hence INVALID
 
 
 def _is_text(path: Path) -> bool:

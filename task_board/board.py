@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from task_board import fields
+from task_board import fields, headers
 from task_board.document import Document, one_line, plain
 from task_board.index import Cache, mark_of
 from task_board.reading import read_file
@@ -29,31 +29,27 @@ _ATTACHED = {
 _NO_TASK = re.compile(
     r"(?:^|[_\-. ])(?:readme|template|audit|index|changelog|example)(?:s)?(?:[_\-. ]|$)", re.IGNORECASE
 )
+_TEMPLATE = re.compile(r"^\W*_*templates?(?:[_\-. ]|$)|[_\-. ]templates?(?:[_\-. ]?v?\d+)?$", re.IGNORECASE)
+_BACKUP = re.compile(r"~$|^#.*#$|\.(?:swp|swo|bak|orig|rej|tmp)$", re.IGNORECASE)
+"""What editors and patches leave beside a file: a second copy of the task, and none of its own."""
+_OTHER = re.compile(
+    r"(?:claude|agents|gemini|copilot|contributing|license|copying|notice|makefile|dockerfile|thumbs)(?:\.\w+)?",
+    re.IGNORECASE,
+)
+_TELLING = ("priority", "assigned_to", "estimate", "depends_on")
+"""Headers by which a file that is named like an audit or an index is a task after all."""
+_NOBODY = frozenset({"", "unassigned", "nobody", "anyone", "anybody", "any", "any agent", "open", "tba"})
 _TITLE_PREFIX = re.compile(r"^(?:task\s*[:\-–]\s*|\[?P[0-3]\]?\s*[:\-–]\s*|\[P[0-3]\]\s*)+", re.IGNORECASE)
 _CRITERIA = re.compile(
-    r"\W*+(?:(?:success|acceptance|completion|done|exit)\s+)?criteria|\W*+definition of done", re.IGNORECASE
+    r"[\W\d]*+(?:(?:success|acceptance|completion|done|exit)\s+)?criteria|[\W\d]*+definition of done", re.IGNORECASE
 )
-_NO_WORD = re.compile(r"[^a-z ]")
-_DEPENDENCIES = re.compile(r"\W*+(?:dependenc(?:y|ies)|depends on|blocked by)\b", re.IGNORECASE)
-KEYS = {
-    "priority": ("priority",),
-    "assigned_to": ("assigned to", "assignee", "assigned"),
-    "created": ("created", "created at", "created on", "created date", "date created", "date"),
-    "estimate": ("estimated time", "estimate", "estimated effort", "time estimate", "effort", "estimated"),
-    "depends_on": ("depends on", "dependencies", "dependency", "blocked by"),
-    "from_review": ("from review", "source review", "review", "source"),
-    "finding": ("finding",),
-    "run": ("run",),
-    "gate": ("gate",),
-}
-_WANTED = {alias: key for key, aliases in KEYS.items() for alias in aliases}
-_ONE_WORD = re.compile(r"^[ \t]*+[-*+][ \t]++`([\w-]++(?:\.md)?)`[ \t]*+$", re.MULTILINE)
-_FRONT = 20_000
-"""Longest front matter, characters: the parser takes a millisecond for each thousand."""
+_BOLD_CRITERIA = re.compile(
+    r"\n\*\*(?:(?:success|acceptance|completion|done|exit) criteria|definition of done)\b[^*\n]{0,40}\*\*:?[ \t]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
 _DEEPEST = 8
-_ANYWHERE = {"priority", "assigned to", "estimated time", "depends on", "from review"}
-_ANYWHERE_WORDS = ("priority", "assigned", "estimated", "depends", "review")
-"""One word of each: how the words of a key are joined may differ."""
+UNREAD = "cannot be read"
+"""How the problem of a file begins that the system would not give."""
 
 
 def homes(root: Path, depth: int = 3) -> list[Path]:
@@ -156,79 +152,44 @@ def read_task(path: Path, place: Lane) -> Task | None:
         document = Document(read_file(path))
     except OSError as problem:
         document = Document(b"")
-        problems.append(f"cannot be read: {problem.strerror or problem}")
-    said = read_headers(document)
+        problems.append(f"{UNREAD}: {problem.strerror or problem}")
+    said = headers.read(document)
     if _no_task(path.name, name, said):
         return None
     if not document.is_text:
         problems.append("is not UTF-8 text")
     level = _level(name, said, document, problems)
     return Task(
-        id=one_line(name.id), lane=place.name, file=str(path), title=_title(document) or _words(name.slug),
-        slug=one_line(name.slug), priority=level, assigned_to=said.get("assigned_to") or place.assignee,
+        id=one_line(name.id), lane=place.name, file=str(path), title=_title(document, said) or _words(name.slug),
+        slug=one_line(name.slug), priority=level, assigned_to=_somebody(said) or place.assignee,
         created=_created(name, said, problems), estimate=said.get("estimate"),
-        depends_on=tuple(_depends(document, said)), from_review=_from_review(said),
+        depends_on=tuple(headers.depends_on(document, said)), from_review=said.get("from_review"),
         criteria=_criteria(document), problems=tuple(problems), home=str(place.home), finding=said.get("finding"),
         run=said.get("run"), gate=said.get("gate"),
     )  # fmt: skip
 
 
-def read_headers(document: Document) -> dict[str, str]:
-    """The first value of each known header: front matter, header lines, then sections named like a header."""
-    found = _front_matter(document)
-    for line, key, value in document.headers if _said_below(document) else document.front_headers:
-        name = _WANTED.get(key)
-        if name and name not in found and (line < document.first_section or key in _ANYWHERE):
-            shown = fields.optional(value)
-            found[name] = one_line(shown) if shown else ""
-    for heading in document.headings:
-        name = _WANTED.get(_NO_WORD.sub("", heading.title.lower()).strip())
-        if name and name not in found and name != "depends_on" and heading.level > 1:
-            lines = (document.lines[n] for n in range(heading.line + 1, len(document.lines)))
-            found[name] = one_line(plain(next((line for line in lines if line.strip()), "")))
-    return {key: value for key, value in found.items() if value}
-
-
-def _said_below(document: Document) -> bool:
-    """May one of the headers that count anywhere stand below the first section? Far cheaper than looking for them."""
-    below = document.below.lower()
-    return any(word in below for word in _ANYWHERE_WORDS)
-
-
 def criteria_boxes(document: Document) -> list[int]:
     """Indexes into `document.boxes` that are success criteria: those of that section, or all when there is none."""
-    section = document.section(_CRITERIA)
+    section = document.section(_CRITERIA) or _bold_section(document)
     inside = [n for n, box in enumerate(document.boxes) if section is not None and box.line in section]
     return inside or list(range(len(document.boxes)))
 
 
-def _front_matter(document: Document) -> dict[str, str]:
-    if (
-        not document.body.lstrip().startswith("---")
-        or document.lines[0].strip() != "---"
-        or "---" not in (line.strip() for line in document.lines[1:100])
-    ):
-        return {}
-    import yaml  # only files with front matter pay for it
+def _bold_section(document: Document) -> range | None:
+    """Lines below "**Success criteria**:", up to the next heading or line that begins in bold."""
+    found = document.outside_fences(_BOLD_CRITERIA)
+    if not found:
+        return None
+    first = found[0][0] + 1
+    bold = (n for n in range(first, document.length) if document.lines[n].startswith("**"))
+    later = (heading.line for heading in document.headings if heading.line >= first)
+    return range(first, min(next(bold, document.length), next(later, document.length)))
 
-    end = next(n for n, line in enumerate(document.lines[1:100], 1) if line.strip() == "---")
-    try:
-        text = "\n".join(document.lines[1:end])
-        # Every value stays the text it is: tags, dates and numbers make nothing, so they cannot fail either.
-        small = len(text) <= _FRONT and text.count("[") + text.count("{") <= 100  # nested ones cost the square
-        data = yaml.load(text, Loader=yaml.BaseLoader) if small else None
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return {}  # the header lines are still read one by one
-    if not isinstance(data, dict):
-        return {}
-    found: dict[str, str] = {}
-    for key, value in data.items():
-        name = _WANTED.get(re.sub(r"[\s_-]+", " ", str(key)).strip().lower())
-        if name and name not in found:
-            # What is nested deeper is no header; aliases could make it endless.
-            words = [word for word in (value if isinstance(value, list) else [value]) if isinstance(word, str)]
-            found[name] = one_line(fields.optional(", ".join(words)) or "")
-    return found
+
+def _somebody(said: dict[str, str]) -> str | None:
+    who = said.get("assigned_to", "")
+    return None if who.strip(" .?!-_").lower() in _NOBODY else who
 
 
 def _level(name: fields.Name, said: dict[str, str], document: Document, problems: list[str]) -> int | None:
@@ -241,7 +202,9 @@ def _level(name: fields.Name, said: dict[str, str], document: Document, problems
     if header is not None or named is not None:
         return named if header is None else header
     title = next((h.title for h in document.headings if h.level == 1), "")
-    match = re.match(r"\W*P([0-3])\b", title, re.IGNORECASE)
+    match = re.match(r"\W*P([0-3])\b", title, re.IGNORECASE) or re.search(
+        r"[\[(]P([0-3])[\])]\W*$", title, re.IGNORECASE
+    )
     return int(match[1]) if match else None
 
 
@@ -252,32 +215,32 @@ def _created(name: fields.Name, said: dict[str, str], problems: list[str]) -> st
     return name.stamp if name.stamp and ("T" in name.stamp or not written) else written or name.stamp
 
 
-def _from_review(said: dict[str, str]) -> str | None:
-    value = said.get("from_review")
-    return value if value and "review" in value.lower() else None
-
-
-def _depends(document: Document, said: dict[str, str]) -> list[str]:
-    found = fields.references(said.get("depends_on", ""))
-    if section := document.section(_DEPENDENCIES):
-        text = "\n".join(document.lines[n] for n in section if not document.fenced[n])
-        found += fields.named_tasks(text)
-        # A bullet that is one word in code marks is a reference too, whatever it is called.
-        found += [fields.read_name(m).id for m in _ONE_WORD.findall(text) if len(m) <= fields.LONGEST]
-    return [one_line(name) for name in dict.fromkeys(found)]
-
-
 def _criteria(document: Document) -> Criteria:
     boxes = [document.boxes[n] for n in criteria_boxes(document)]
     done = sum(box.done for box in boxes)
     return Criteria(len(boxes) - done, done)
 
 
-def _title(document: Document) -> str | None:
+def _title(document: Document, said: dict[str, str]) -> str | None:
     for heading in document.headings:
-        if heading.level == 1 and (title := _TITLE_PREFIX.sub("", one_line(plain(heading.title))).strip()):
+        if heading.level == 1 and (title := _titled(heading.title)):
             return title
-    return None
+    if "title" in said:
+        return said["title"]
+    # Underlined, or the first line is a heading of a lower level.
+    top = next((n for n, line in enumerate(document.lines[:20]) if line.strip()), 0)
+    if re.fullmatch(r"={3,}\s*", "".join(document.lines[top + 1 : top + 2])):
+        return _titled(document.lines[top]) or None
+    first = document.headings[0] if document.headings and document.headings[0].line == top else None
+    return (
+        _titled(first.title) or None
+        if first and not (_CRITERIA.match(first.title) or headers.means(first.title))
+        else None
+    )
+
+
+def _titled(text: str) -> str:
+    return _TITLE_PREFIX.sub("", one_line(plain(text))).strip()
 
 
 def _words(slug: str) -> str:
@@ -285,15 +248,15 @@ def _words(slug: str) -> str:
 
 
 def _no_task(file: str, name: fields.Name, said: dict[str, str]) -> bool:
-    if re.match(r"\W*readme\b", file, re.IGNORECASE):
+    if re.match(r"\W*readme\b", file, re.IGNORECASE) or _BACKUP.search(file):
         return True
     if name.level is not None:
         return False
-    if os.path.splitext(file)[1].lower() in _ATTACHED and name.stamp is None:
+    if name.stamp is None and (os.path.splitext(file)[1].lower() in _ATTACHED or _OTHER.fullmatch(file)):
         return True
     if not _NO_TASK.search(name.id):
         return False
-    return "template" in name.id.lower() or not said.get("priority")
+    return bool(_TEMPLATE.search(name.id)) or not any(map(said.get, _TELLING))
 
 
 def _cached(path: Path, place: Lane, cache: Cache | None) -> Task | None:
@@ -309,7 +272,8 @@ def _cached(path: Path, place: Lane, cache: Cache | None) -> Task | None:
     if known is not None and known[0] == mark and (known[1].lane, known[1].home) == (place.name, str(place.home)):
         return known[1]
     task = read_task(path, place)
-    if task is not None and mark is not None:
+    # What could not be read now may be readable in a moment, although nothing about the file changes.
+    if task is not None and mark is not None and not any(text.startswith(UNREAD) for text in task.problems):
         cache[name] = (mark, task)
     else:
         cache.pop(name, None)

@@ -1,7 +1,7 @@
 """A Markdown file as lines, headings, headers and checkboxes; its bytes are never changed here.
 
 Reading never fails: bytes that are no UTF-8 survive as surrogates, and `raw` is always what the file held. Lines
-inside code fences are no headers, headings or checkboxes; a fence that is never closed is no fence.
+inside code fences and comments are no headers, headings or checkboxes; one that is never closed is none.
 """
 
 from __future__ import annotations
@@ -16,10 +16,16 @@ _HEADING = re.compile(r"\n[ \t>]{0,3}(#{1,6})[ \t]++(.*)$", re.MULTILINE)
 _BOX = re.compile(r"\n[ \t>]*+(?:[-*+]|\d+[.)])[ \t]++\[([ xX])\][ \t]*+(.*)$", re.MULTILINE)
 # Most lines are prose: only those with an early colon, or of a table, can be headers.
 _PERHAPS_HEADER = re.compile(r"\n(\|.*|[^\n:：]{0,59}+[:：].*)$", re.MULTILINE)
+_PERHAPS_DASHED = re.compile(
+    _PERHAPS_HEADER.pattern[:-2] + r"|[^\n:：*]{0,5}\*\*[^\n:：*]{2,32}\*\* [–—-] .*)$", re.MULTILINE
+)
 _DECORATION = " \t>*_#+|-`\f\v"
 _JOINTS = dict.fromkeys(map(ord, " /_-"))
 _BLANKS = {ord("_"): " ", ord("-"): " "}
 _PARTS = re.compile(r"(?<!\s)\s++[|·•]\s++(?=[*_]*+[A-Za-z][A-Za-z /_-]{1,30}+[*_]*+:)")
+_BOLD_PARTS = re.compile(r"(?<=[^\s,])[,;]?\s++(?=\*\*[A-Za-z][A-Za-z /_-]{1,30}+(?::\*\*|\*\*:))")
+_DASHED = re.compile(r"[^\w*]{0,5}\*\*([^*:：]{2,32})\*\*\s[–—-]\s")
+_AROUND = re.compile(r"^[\W_]+|[\W_]+$")
 _REMARK = re.compile(r"(?<!\s)\s++#\s.*$")
 _UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -65,8 +71,11 @@ class Document:
 
     @cached_property
     def fenced(self) -> list[bool]:
-        """For each line: is it a fence or inside one?"""
-        return _fenced(self.lines)
+        """For each line: is it a fence, inside one, or inside a comment?"""
+        if not self._has_fences:
+            return [False] * len(self.lines)
+        fenced = _fenced(self.lines)
+        return _commented(self.lines, fenced) if "<!--" in self.body else fenced
 
     @cached_property
     def headings(self) -> list[Heading]:
@@ -74,7 +83,7 @@ class Document:
 
     @cached_property
     def _heading_matches(self) -> list[tuple[int, re.Match[str]]]:
-        return self._outside_fences(_HEADING)
+        return self.outside_fences(_HEADING)
 
     @cached_property
     def length(self) -> int:
@@ -93,18 +102,19 @@ class Document:
 
     def _headers(self, end: int) -> list[tuple[int, str, str]]:
         found = []
-        for number, match in self._outside_fences(_PERHAPS_HEADER, end):
+        dashed = any(mark in self.body for mark in ("** - ", "** – ", "** — "))
+        for number, match in self.outside_fences(_PERHAPS_DASHED if dashed else _PERHAPS_HEADER, end):
             line = match[1]
             if len(line) > 2000:
                 continue
-            for part in _PARTS.split(line) if " | " in line or " · " in line or " • " in line else (line,):
+            for part in _parts(line):
                 if pair := _header(part):
                     found.append((number, *pair))
         return found
 
     @cached_property
     def boxes(self) -> list[Box]:
-        return [Box(line, match[1] != " ", match[2].strip()) for line, match in self._outside_fences(_BOX)]
+        return [Box(line, match[1] != " ", match[2].strip()) for line, match in self.outside_fences(_BOX)]
 
     @cached_property
     def first_section(self) -> int:
@@ -138,10 +148,10 @@ class Document:
 
     @cached_property
     def _has_fences(self) -> bool:
-        return "```" in self.body or "~~~" in self.body
+        return "```" in self.body or "~~~" in self.body or "<!--" in self.body
 
-    def _outside_fences(self, pattern: re.Pattern[str], end: int | None = None) -> list[tuple[int, re.Match[str]]]:
-        """(line, match) of every line that `pattern` matches, up to a character; one search for all of them."""
+    def outside_fences(self, pattern: re.Pattern[str], end: int | None = None) -> list[tuple[int, re.Match[str]]]:
+        """(line, match) of every line outside fences that `pattern` matches, up to a character; one search for all."""
         text = self._searched
         fenced = self.fenced if self._has_fences else None
         found = []
@@ -207,6 +217,13 @@ def _closed(title: str) -> str:
     return title.rstrip(" \t").rstrip("#").rstrip(" \t")
 
 
+def _parts(line: str) -> list[str]:
+    """Headers that share one line."""
+    if " | " in line or " · " in line or " • " in line:
+        return _PARTS.split(line)
+    return _BOLD_PARTS.split(line) if line.count("**") > 2 else [line]
+
+
 def _header(part: str) -> tuple[str, str] | None:
     """Key in small letters and value of "**Key**: value", "| Key | value |" and the like; None for anything else."""
     table = part[:1] == "|"
@@ -214,13 +231,31 @@ def _header(part: str) -> tuple[str, str] | None:
     cut = body.find("|" if table else ":", 0, 60)
     if cut < 0:
         cut = body.find("：", 0, 60)
+    if cut < 0 and (dashed := _DASHED.match(body)):
+        cut = dashed.end() - 2
     key = body[:cut].strip(_DECORATION) if cut > 0 else ""
+    if not key.isascii():
+        key = _AROUND.sub("", key)  # an emoji before the word
     if not 2 <= len(key) <= 32 or key.count(" ") > 3 or not key[0].isalpha() or not key.isascii():
         return None
     if not key.translate(_JOINTS).isalpha():
         return None
     value = body[cut + 1 :].strip()
     return " ".join(key.translate(_BLANKS).split()).lower(), plain(value.rstrip("|") if table else value)
+
+
+def _commented(lines: list[str], fenced: list[bool]) -> list[bool]:
+    """Marks the lines from one that begins a comment to the one that ends it as well."""
+    opened: int | None = None
+    for number, line in enumerate(lines):
+        if "--" not in line or fenced[number]:
+            continue
+        if opened is None and line.lstrip().startswith("<!--"):
+            opened = number
+        if opened is not None and "-->" in line:
+            fenced[opened : number + 1] = [True] * (number + 1 - opened)
+            opened = None
+    return fenced
 
 
 def _fenced(lines: list[str]) -> list[bool]:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from task_board.document import Document
 
-UPDATES = re.compile(r"\W*(?:status|progress) (?:updates?|log|notes)\b|\W*updates\b", re.IGNORECASE)
-NOTES = re.compile(r"\W*completion (?:notes?|summary|report)\b", re.IGNORECASE)
+UPDATES = re.compile(r"[\W\d]*(?:status|progress) (?:updates?|log|notes)\b|[\W\d]*updates\b", re.IGNORECASE)
+NOTES = re.compile(r"[\W\d]*completion (?:notes?|summary|report)\b", re.IGNORECASE)
 _RULE = re.compile(r"\s*+(?:-{3,}+|\*{3,}+|_{3,}+)?+\s*+$")
 
 

@@ -127,6 +127,7 @@ def the_loop(
     """What the user does, in order. `begun` tells that the run is under way, `finish` lets it end."""
     sim = laptop.cloud.sim
     made = laptop.data("pod", "create", "--yes")
+    bring_wheels(laptop)
     laptop("pod", "setup")
     first = laptop.data("run", "start", "-r", recipe)
     until(begun, wait_s)
@@ -167,6 +168,15 @@ def what_echoes_the_key(laptop: Laptop) -> None:
         laptop("pod", "volumes", "--debug", code=code)
         laptop.cloud.do(lambda sim: sim.clear_faults())
         assert "rejected" in laptop.said[-1], "what the provider said is told, without the key"
+
+
+def bring_wheels(laptop: Laptop) -> None:
+    """Copy what pip shall find onto the pod's volume: the pods see nothing else of this machine, and no network."""
+    (volume,) = (laptop.root.parent / "sim").glob("*/volumes/*")
+    shutil.copytree(laptop.root.parent / "wheels", volume / "wheels")
+    there = "/workspace/wheels" if pods.Namespaces.why_not() is None else str(volume / "wheels")
+    settings = laptop.root / "maxcai.toml"
+    settings.write_text(settings.read_text().replace(str(laptop.root.parent / "wheels"), there))
 
 
 def the_bill(laptop: Laptop) -> None:

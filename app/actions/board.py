@@ -14,6 +14,8 @@ from app.actions.base import Action, Args, Context, Param, Scope
 from app.errors import UsageError
 from app.events import AppEvent, Output
 
+Runs = Callable[[Context, Args], AsyncIterator[AppEvent]]
+
 _TASK = Param("id", "the task", kind="positional", metavar="ID", subject="task")
 _REVIEW = Param("id", "the review", kind="positional", metavar="REVIEW", subject="review")
 
@@ -64,39 +66,23 @@ async def _new(context: Context, args: Args) -> AsyncIterator[AppEvent]:
     yield await _told(context, "made", lambda: verbs.new(_board(context), draft))
 
 
-async def _start(context: Context, args: Args) -> AsyncIterator[AppEvent]:
-    from task_board import verbs
+def _task_verb(verb: str, done: str, words: str | None = None) -> Runs:
+    """An act of `task_board.verbs` on the task that is meant; `words` names the argument that it is told with."""
 
-    name = _named(args, "task")
-    yield await _told(context, "in progress", lambda: verbs.start(_board(context), name))
+    async def run(context: Context, args: Args) -> AsyncIterator[AppEvent]:
+        from task_board import verbs
 
+        name, said = _named(args, "task"), () if words is None else (args[words] or "",)
+        yield await _told(context, done, lambda: getattr(verbs, verb)(_board(context), name, *said))
 
-async def _done(context: Context, args: Args) -> AsyncIterator[AppEvent]:
-    from task_board import verbs
-
-    name = _named(args, "task")
-    yield await _told(context, "completed", lambda: verbs.done(_board(context), name, args["notes"] or ""))
+    return run
 
 
-async def _block(context: Context, args: Args) -> AsyncIterator[AppEvent]:
-    from task_board import verbs
-
-    name = _named(args, "task")
-    yield await _told(context, "blocked", lambda: verbs.block(_board(context), name, args["reason"] or ""))
-
-
-async def _unblock(context: Context, args: Args) -> AsyncIterator[AppEvent]:
-    from task_board import verbs
-
-    name = _named(args, "task")
-    yield await _told(context, "pending again", lambda: verbs.unblock(_board(context), name))
-
-
-async def _note(context: Context, args: Args) -> AsyncIterator[AppEvent]:
-    from task_board import verbs
-
-    name = _named(args, "task")
-    yield await _told(context, "noted", lambda: verbs.note(_board(context), name, args["text"] or ""))
+_start = _task_verb("start", "in progress")
+_done = _task_verb("done", "completed", "notes")
+_block = _task_verb("block", "blocked", "reason")
+_unblock = _task_verb("unblock", "pending again")
+_note = _task_verb("note", "noted", "text")
 
 
 async def _undo_task(context: Context, _args: Args) -> AsyncIterator[AppEvent]:

@@ -64,8 +64,9 @@ async def first_look(app: PanelApp, spec: View) -> None:
 def settle(app: PanelApp) -> None:
     """Give the focus to the view on screen, and paint it."""
     start: Widget = getattr(app.current, "start", None) or app.log_view
-    start.focus()
+    app.screen_stack[0].set_focus(start)  # now: keys that were typed meanwhile are meant for it
     app.repaint()
+    app.call_next(app.take_keys)
 
 
 def heard(action: Action, view: str) -> bool:

@@ -20,12 +20,12 @@ from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Static
 
 from app.actions.base import Action
-from app.errors import OK
+from app.errors import FAILED, OK
 from app.tui import acts, performing
 from app.tui.bridge import RATE_HZ, Bridge
+from app.tui.keyboard import Keyboard
 from app.tui.keys import textual_keys
 from app.tui.notify import Notifier, method
-from app.tui.on_screen import OnScreen
 from app.tui.palette import ActionProvider
 from app.tui.picture import Picture
 from app.tui.place_acts import INSTEAD
@@ -48,7 +48,7 @@ HIGH = 42
 """Rows from which the overview shows everything."""
 
 
-class PanelApp(OnScreen):
+class PanelApp(Keyboard):
     """Draws a controller's state and asks it for actions."""
 
     TITLE = "maxcai"
@@ -83,7 +83,6 @@ class PanelApp(OnScreen):
         self.under_way: set[str] = set()
         self.withdrawn: asyncio.Event | None = None  # set: the act that is held back is not done
         self.hold_s = hold_s
-        self.wanted = "overview"  # the view that was asked for last; it may still be in the making
         self._header: Header | None = None  # from the first frame on
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
@@ -157,11 +156,12 @@ class PanelApp(OnScreen):
         if size.width < 60 or size.height < 14:
             base.query_one("#compact", Static).update(compact_line(picture, size.width, size.height), layout=False)
             return
-        base.query_one(Header).show(picture, self.view)
-        cast(Shows, self.current).show(self.bridge.looked_at(picture, self.view), self.bridge.logs)
+        view = self.view
+        base.query_one(Header).show(picture, view)
+        cast(Shows, self.current).show(self.bridge.looked_at(picture, view), self.bridge.logs)
         base.query_one(AlertStrip).show(picture)
         base.query_one(Notices).show(picture)
-        keys = [action for action in self.offered() if acts.heard(action, self.view)]
+        keys = [action for action in self.offered() if acts.heard(action, view)]
         base.query_one(KeyBar).show(keys, self.refused)
 
     def on_resize(self, event: events.Resize) -> None:
@@ -190,6 +190,8 @@ class PanelApp(OnScreen):
         elif action_id in self.under_way:
             self.say(f"{action_id} is already under way", "warning")
         else:
+            if performing.to_ask(self.action_of(action_id), args or {}):
+                self.early = []
             self.go(self.perform(action_id, args))
 
     def refused(self, action_id: str) -> str | None:
@@ -240,4 +242,4 @@ def run_panel(
     asked = wants_ascii(os.environ) if ascii_only is None else ascii_only
     app = PanelApp(held, demo=demo, ascii_only=asked)
     result = app.run()
-    return app.return_code or 0 if result is None else result
+    return result if result is not None else app.return_code or FAILED  # who leaves in order gives a result

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from textual.app import SuspendNotSupported
 
-from app.actions.base import Action, Confirm
+from app.actions.base import Action, Confirm, Param
 from app.errors import OK, exit_code, sentence
 from app.events import ActivityChanged, ActivityEnded, Output
 from app.state import Activity
@@ -37,8 +37,14 @@ async def perform(app: PanelApp, action_id: str, args: Mapping[str, Any] | None 
         action, given = answer
         return await _carried_out(app, action, given)
     finally:
+        app.early = None
         app.under_way.discard(action_id)
         app.bridge.desk.again()
+
+
+def to_ask(action: Action, given: Mapping[str, Any]) -> list[Param]:
+    """What a person has to write before an action can be done."""
+    return [param for param in action.params if param.asked and param.name not in given]
 
 
 async def _filled(app: PanelApp, action: Action, given: dict[str, Any]) -> dict[str, Any] | None:
@@ -47,13 +53,15 @@ async def _filled(app: PanelApp, action: Action, given: dict[str, Any]) -> dict[
     for param in action.params:
         if param.subject and given.get(param.name) is None and here.get(param.subject):
             given[param.name] = here[param.subject]
-    wanted = [param for param in action.params if param.asked and param.name not in given]
+    wanted = to_ask(action, given)
     if not wanted:
         return given
     from app.tui.modals.form import Form  # not needed for the first frame
 
     named = next((str(given[p.name]) for p in action.params if p.subject and given.get(p.name)), "")
-    answers = await app.push_screen_wait(Form(action.title, named or action.help, wanted))
+    form = Form(action.title, named or action.help, wanted, app.early or ())
+    app.early = None
+    answers = await app.push_screen_wait(form)
     return None if answers is None else {**given, **{name: text or None for name, text in answers.items()}}
 
 

@@ -14,23 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
-from pipeline.protocol import RunPaths
+from pipeline.protocol import QUALITY, RunPaths
 
 Row = Mapping[str, Any]
 CACHED = 256
 """Parsed rows kept of one file."""
-
-QUALITY = (
-    ("acceptance", "min_acceptance"),
-    ("unique_rate", "min_unique_rate"),
-    ("runaway_rate", "max_runaway_rate"),
-    ("length_limit_rate", "max_length_limit_rate"),
-    ("markers", "max_markers"),
-    ("banned", "max_banned"),
-    ("truncated", "max_truncated"),
-    ("empty", "max_empty"),
-)
-"""Numbers of `filter/qc.json` with the name of their limit."""
 
 FUNNEL = (
     ("instructions kept", "generate/records.jsonl"),

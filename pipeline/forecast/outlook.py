@@ -20,13 +20,15 @@ TRAINING = ("sft", "dpo")
 READING = ("critique", "safety", "judge")
 """Kinds of step whose counted tokens are trained on, and read."""
 
-
+MARKS = 2
+"""Tokens of a text that are no characters: its beginning and its end."""
 LEFT: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "sft": ("filter", ("kept", "rehearsed")),
     "pairs": ("filter", ("kept",)),
     "dpo": ("pairs", ("pairs",)),
 }
-"""Kind of step: the step before it whose summary counts the rows that it will work on."""
+"""Kind of step: the step before it whose summary counts the rows that it will work on, and for training their
+`characters`: old rows that are rehearsed are longer or shorter than the stage's own."""
 
 
 class Outlook:
@@ -43,6 +45,7 @@ class Outlook:
         told: Callable[[str], Mapping[str, Any] | None] = lambda _: None,
     ) -> None:
         self._plan, self._measured, self._done, self._told = tuple(plan), measured, done, told
+        self._recipe = recipe
         self._works, self._bounds = _bounds(recipe, self._plan, hardware)
 
     def step(self, name: str) -> Forecast | None:
@@ -59,10 +62,23 @@ class Outlook:
         bound, work = self._bounds.get(name), self._works.get(name)
         if bound is None or work is None or bound.busy <= 0:
             return None
-        before, counts = LEFT.get(kind_of(name), ("", ()))
+        kind = kind_of(name)
+        before, counts = LEFT.get(kind, ("", ()))
         told = self._told(name.rpartition("/")[0] + "/" + before) if before else None
         rows = sum(int(told.get(count) or 0) for count in counts) if isinstance(told, Mapping) else 0
-        return bound.busy * rows / work.examples if rows and work.examples else bound.busy
+        if told is None or not rows or not work.examples:
+            return bound.busy
+        characters = told.get("characters")
+        if kind in TRAINING and characters and work.trained:
+            return bound.busy * self._tokens(kind, rows, float(characters)) / work.trained
+        return bound.busy * rows / work.examples
+
+    def _tokens(self, kind: str, rows: int, characters: float) -> float:
+        """That are trained on, over all epochs, in so many rows or pairs of so many characters."""
+        train, shape = self._recipe.train, shapes.of_recipe(self._recipe)[""]
+        assert shape is not None  # there is a bound
+        texts, epochs = (2 * rows, train.dpo.epochs) if kind == "dpo" else (rows, train.sft.epochs)
+        return (characters / shape.chars_per_token + MARKS * texts) * epochs
 
     def later(self, name: str) -> float | None:
         """Seconds of all steps after this one that are not done; None where one of them is unknown."""

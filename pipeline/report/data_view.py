@@ -9,19 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.protocol import QUALITY
 from pipeline.report.charts import bar_plot
 from pipeline.report.reading import RunFiles
 
-QUALITY = (
-    ("acceptance", "min_acceptance"),
-    ("unique_rate", "min_unique_rate"),
-    ("runaway_rate", "max_runaway_rate"),
-    ("length_limit_rate", "max_length_limit_rate"),
-    ("markers", "max_markers"),
-    ("banned", "max_banned"),
-    ("truncated", "max_truncated"),
-    ("empty", "max_empty"),
-)
 RULES = ("shorter_is_chosen", "refusal_is_rejected")
 
 

@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.comparisons import ItemOutcome
+from pipeline.conditions import read_conditions
 from pipeline.curtailment import Curtailment
 from pipeline.evals.audit import audit
 from pipeline.evals.items import split
 from pipeline.recipe import Recipe
 from pipeline.steps.base import Step, StepContext
 from pipeline.steps.common import ENGINE_MODULES, after_stage, stage_of
-from pipeline.steps.headroom import base_folder, level, read_conditions, teaching
+from pipeline.steps.headroom import base_folder, level, teaching
 from pipeline.steps.measuring import (
     HeldOut,
     Measuring,

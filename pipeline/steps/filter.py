@@ -58,6 +58,7 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
     return {
         "kept": len(clean),
         "rehearsed": len(rehearsed),
+        "characters": sum(len(row.prompt) + len(row.completion) for row in (*clean, *rehearsed)),
         "rejected": len(rejected),
         "leaks_removed": len(leaked),
         "known": len(known),

@@ -8,19 +8,12 @@ from typing import Any
 
 from pipeline.artifacts import write_atomic
 from pipeline.comparisons import ConditionResult
+from pipeline.conditions import read_conditions, read_json
 from pipeline.gate_input import NEAR
 from pipeline.gates import AaCheck, Audit, EarlierStage, GateInput, decide
 from pipeline.steps.base import Step, StepContext
 from pipeline.steps.common import held_out, stage_of
-from pipeline.steps.headroom import (
-    base_folder,
-    beside_conditions,
-    level,
-    nothing_to_teach,
-    read_conditions,
-    read_json,
-    threshold_of,
-)
+from pipeline.steps.headroom import base_folder, beside_conditions, level, nothing_to_teach, threshold_of
 
 TUNED = "tuned"
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.comparisons import ConditionResult, Fingerprint
+from pipeline.comparisons import ConditionResult
+from pipeline.conditions import read_conditions
 from pipeline.gates import BASE, LevelRule, no_headroom
-from pipeline.records import EvalResult, RecordError, read_records
 from pipeline.steps.base import StepContext
 from pipeline.steps.common import stage_of
 
@@ -45,30 +44,6 @@ def beside_conditions(ctx: StepContext) -> dict[str, ConditionResult]:
         if getattr(ctx.recipe.evaluation, kind):  # results of a model that is named no more may still lie there
             found |= read_conditions(ctx.input(f"stage-{stage}/{kind}"), ctx.stage)
     return found
-
-
-def read_conditions(folder: Path, number: int) -> dict[str, ConditionResult]:
-    """Every condition under which set `number` was measured and whose answers and fingerprint can be read; the others
-    stay absent."""
-    found = {}
-    held = (read_json(folder / "summary.json").get("sets") or {}).get(str(number)) or {}
-    for name, facts in (held.get("conditions") or {}).items():
-        try:
-            rows = [r.to_row() for r in read_records(folder / f"set-{number}" / f"{name}.jsonl", EvalResult)]
-            fingerprint = Fingerprint.from_dict(facts["fingerprint"])
-            found[name] = ConditionResult.from_rows(name, fingerprint, rows, bool(facts.get("curtailed")))
-        except (OSError, RecordError, KeyError):
-            continue
-    return found
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; empty where there is none that can be read."""
-    try:
-        body = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return body if isinstance(body, dict) else {}
 
 
 def nothing_to_teach(ctx: StepContext) -> bool:

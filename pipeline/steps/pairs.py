@@ -242,6 +242,7 @@ def _summary(pairs: Sequence[Pair]) -> dict[str, Any]:
     rejected = sum(p.rejected_tokens or 0 for p in pairs)
     return {
         "pairs": len(pairs),
+        "characters": sum(2 * len(p.prompt) + len(p.chosen) + len(p.rejected) for p in pairs),
         "sources": sources,
         "mean_chosen_tokens": chosen / len(pairs) if pairs else None,
         "mean_rejected_tokens": rejected / len(pairs) if pairs else None,

@@ -130,7 +130,7 @@ class Stream:
         data = self.at.read(fd)
         if data is None:
             return True  # look again: it is another file now
-        self._send(send, data, {"new": False, "cur": now is not None})
+        self._send(fd, send, data, {"new": False, "cur": now is not None})
         if now is not None and self.at.offset == now[0]:
             self.unchanged = now
         return bool(data)
@@ -155,16 +155,23 @@ class Stream:
         self.at = Part(ino, 0, _digest(b""), b"")
         if data or new or not current:
             first = {"new": new, "cur": current, **({"gap": True} if lost else {})}
-            self._send(send, data[:FRAME_BYTES], first, always=True)
-            self._send(send, data[FRAME_BYTES:], {"new": False, "cur": current})
+            self._send(fd, send, data[:FRAME_BYTES], first, always=True)
+            self._send(fd, send, data[FRAME_BYTES:], {"new": False, "cur": current})
         return bool(data) or not current
 
-    def _send(self, send: Send, data: bytes, kind: Json, always: bool = False) -> None:
-        """As frames that go on where the last one ended; with `always` one at least, were it empty."""
+    def _send(self, fd: int, send: Send, data: bytes, kind: Json, always: bool = False) -> None:
+        """As frames that go on where the last one ended; with `always` one at least, were it empty.
+
+        Each says how much of its file is `left` to send.
+        """
         assert self.at is not None
+        size = os.fstat(fd).st_size
         for begin in range(0, max(len(data), int(always)), FRAME_BYTES):
             piece = data[begin : begin + FRAME_BYTES]
-            send({"f": self.name, "ino": self.at.ino, "o": self.at.offset, "n": len(piece), **kind}, piece)
+            left = max(0, size - self.at.offset - len(piece))
+            send(
+                {"f": self.name, "ino": self.at.ino, "o": self.at.offset, "n": len(piece), "left": left, **kind}, piece
+            )
             self.at.sent(piece)
 
     def _moved(self, send: Send, patient: bool) -> int | None:

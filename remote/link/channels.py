@@ -174,7 +174,7 @@ class SshProcess:
 
     async def _send(self, data: bytes) -> None:
         view = memoryview(data)
-        with _translated(self._pod, self._argv):
+        with _translated(self._pod, self._argv, sending=True):
             for start in range(0, len(data), _CHUNK):
                 self._raw.stdin.write(bytes(view[start : start + _CHUNK]))
                 await self._raw.stdin.drain()
@@ -244,15 +244,15 @@ def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 @contextlib.contextmanager
-def _translated(pod: Pod, argv: Sequence[str]) -> Any:
-    """Turn the transport's exceptions into ours. BrokenPipeError passes: there the command ended, not the link."""
+def _translated(pod: Pod, argv: Sequence[str], sending: bool = False) -> Any:
+    """Turn the transport's exceptions into ours. While `sending`, BrokenPipeError passes: the command may be over."""
     import asyncssh
 
     try:
         yield
-    except BrokenPipeError:
-        raise
     except (asyncssh.Error, OSError) as exc:
+        if sending and isinstance(exc, BrokenPipeError):
+            raise
         why = cause(exc)
         raise ConnectionLost(
             f"The connection to pod {pod.id} broke during {_label(argv)}: {why}.", _RECONNECT, why=why

@@ -41,7 +41,8 @@ class Growth:
 
     `generation` counts from 0 and goes up when the file was rotated, truncated or replaced on the pod. `current`: these
     bytes are of the file that has the name on the pod now; else of one before it. `gap`: this generation has begun, and
-    what was written to the one before it since it was last looked at, if anything was, is nowhere to be had.
+    what was written to the one before it since it was last looked at, if anything was, is nowhere to be had. `behind`:
+    bytes that this file had more on the pod.
     """
 
     stream: str
@@ -50,6 +51,7 @@ class Growth:
     generation: int
     current: bool = True
     gap: bool = False
+    behind: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,9 @@ class Spool:
                 raise AgentFailed(f"The pod sent {stream} from byte {at}; the spool ends at {size}.")
             self._append(path, data[size - offset :])
         ends = max(size, offset + len(data))
-        return Growth(stream, path, ends, generation, bool(head.get("cur", True)), bool(head.get("gap")))
+        left = head.get("left")
+        behind = max(0, left) if isinstance(left, int) else 0
+        return Growth(stream, path, ends, generation, bool(head.get("cur", True)), bool(head.get("gap")), behind)
 
     def _past(self, stream: str, path: Path, head: dict[str, Any]) -> tuple[Path, int]:
         """The spool file, put aside, of an earlier generation to which bytes still came. Raises AgentFailed."""

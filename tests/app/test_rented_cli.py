@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import functools
 import json
 import subprocess
@@ -15,6 +16,8 @@ from typing import Any
 import pytest
 
 from app import cli, risk
+from app.runs import RunBook, RunEntry
+from app.workspace import find
 from remote.money.costs import Ledger
 from remote.pods.model import Pod, PodStatus, VolumeKind
 from remote.pods.runpod import client
@@ -92,6 +95,16 @@ def test_a_pod_from_offer_to_removal(cloud: Served, here: Here) -> None:
     assert journal.count('"overridden":["files that nobody could look for"]') == 2  # the stop's and the removal's
     assert here.data("pod", "list") == []
     assert here.data("cost")["per_hour"] is None
+
+
+def test_a_second_pod_is_offered_with_what_the_first_one_costs(cloud: Served, here: Here) -> None:
+    alone = here("pod", "create", "--dry-run").stdout
+    assert "enough for 57:09" in alone and "spent already" not in alone
+    made = here.data("pod", "create", "--yes", "--no-wait")
+    cloud.wait(cloud.sim.advance(120.0))  # RunPod says once a minute what is spent
+    both = here("pod", "create", "--dry-run").stdout
+    assert f"pod {made['name']} runs already, at $1.74/h" in both
+    assert "enough for 28:3" in both and "/h spent already" in both
 
 
 @pytest.mark.parametrize("words", [("pod", "create"), ("run", "start", "-r", "smoke")])
@@ -245,3 +258,47 @@ def test_looking_at_the_guard_writes_nothing(cloud: Served, here: Here, verb: st
     done = here("pod", "guard", verb, "--readonly")
     assert ("read-only" in done.stderr) is refused
     assert (done.returncode == 3) is refused
+
+
+def test_a_spot_pod_that_was_taken_away_midway_leaves_a_lost_run_and_says_what_of_it_is_at_home(
+    cloud: Served, here: Here
+) -> None:
+    (here.root / "maxcai.toml").write_text(SETTINGS + "bid = 1.5\n")
+    pod = here.data("pod", "create", "--yes", "--no-wait")["id"]
+    workspace = find(here.root)
+    RunBook(workspace.state_dir).add(RunEntry("R9", "smoke", pod, "tree", 1, time.time() - 60))
+    spool = workspace.spool_dir("R9")
+    spool.mkdir(parents=True)
+    event = {"v": 1, "seq": 0, "t": "2026-01-01T00:00:00Z", "kind": "run_started", "run_id": "R9", "recipe": "smoke",
+             "recipe_sha256": "0", "hardware": {}, "resumed": False, "steps": ["stage-1/sft"]}  # fmt: skip
+    (spool / "events.jsonl").write_text(json.dumps(event) + "\n")
+    cloud.wait(cloud.sim.evict(pod))
+    status = here.data("status")
+    assert (status["pods"][0]["status"], status["run"]["state"]) == ("STOPPED", "lost")
+    assert status["checkpoint_age_s"] is None
+    assert "no checkpoint of it is at home" in here("status").stdout
+
+
+def test_a_full_disk_here_hides_no_pod_and_keeps_none_from_being_stopped(
+    cloud: Served, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = here.data("pod", "create", "--yes", "--no-wait")["id"]
+    second = here.data("pod", "create", "--yes", "--no-wait")["id"]
+    cloud.wait(cloud.sim.kill(first))  # so that the ledger has something to write down
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("remote.files._append", full)
+        listed = here("pod", "list")
+        assert listed.returncode == 0 and first in listed.stdout and second in listed.stdout
+        assert "No space is left to write" in listed.stderr and "not kept up meanwhile" in listed.stderr
+        assert here("status").returncode == 0
+        assert here("pod", "create", "--yes", "--no-wait").returncode != 0, "nothing is bought that cannot be noted"
+        assert len(cloud.sim.state.pods) == 2
+        assert here("pod", "stop", second, "--force").returncode == 0
+    assert "No space" not in here("pod", "list").stderr
+    assert [row["status"] for row in here.data("pod", "list")] == ["STOPPED", "STOPPED"]
+    ended = here.data("cost")["sessions"]
+    assert len(ended) == 2 and all(row["seconds"] is not None for row in ended)

@@ -328,6 +328,19 @@ def test_training_is_foretold_by_the_rows_that_were_kept_once_they_are(tmp_path:
     assert fewer.busy == pytest.approx(100 * 10 / expected, rel=0.3)  # by the rows, not by the plan
 
 
+def test_training_is_foretold_by_the_text_that_was_kept_however_long_its_rows_are(tmp_path: Path) -> None:
+    given = recipe(stages=[1, 2])
+    short, long = ({"kept": 50, "rehearsed": 50, "characters": count} for count in (20_000, 40_000))
+    left = {"stage-1/filter": short, "stage-2/filter": long, "stage-2/pairs": {"pairs": 50, "characters": 40_000}}
+    found = outlook(tmp_path, HERE, given, told=left.get)
+    found.record("stage-1/sft", {"seconds": 100.0, "tokens": 900, "summary": {}}, Outcome("done", 100.0, None), 0.0)
+    longer, pairs = found.step("stage-2/sft"), found.step("stage-2/dpo")
+    assert longer is not None
+    assert pairs is not None
+    assert longer.busy == pytest.approx(200, rel=0.1)
+    assert pairs.busy > 0
+
+
 def test_a_step_that_was_skipped_says_nothing_about_its_kind(tmp_path: Path) -> None:
     found = outlook(tmp_path, HERE, recipe(stages=[1, 2]))
     manifest = {"seconds": 0.1, "tokens": None, "summary": {"skipped": "no headroom"}}

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from pipeline import plan
 from pipeline.comparisons import IncomparableError, require_comparable
+from pipeline.conditions import read_conditions
 from pipeline.errors import StepError, UsageError
 from pipeline.models.errors import ModelError
 from pipeline.models.load import load_tokens
@@ -23,7 +24,7 @@ from pipeline.runner import run
 from pipeline.steps import STEPS
 from pipeline.steps import gate as gate_step
 from pipeline.steps.base import StepContext
-from pipeline.steps.headroom import beside_conditions, read_conditions
+from pipeline.steps.headroom import beside_conditions
 from pipeline.steps.measuring import Measuring, set_of, zero_shot
 from pipeline.steps.reference import run_alt_base, run_reference
 from pipeline.steps.weights import open_role

@@ -312,3 +312,21 @@ async def test_the_connection_ignores_the_users_ssh_configuration(
     async with ssh.connect(pod, provider, state_dir) as connection:
         assert (await connection.run(["true"])).exit_code == 0
     assert time.monotonic() - began < 10
+
+
+async def test_a_link_that_breaks_while_we_send_is_a_broken_link_and_not_a_reader_that_left(
+    pod: Pod, provider: LocalProvider, state_dir: Path
+) -> None:
+    async with ssh.connect(pod, provider, state_dir) as link, link.open(["cat"]) as process:
+        running = asyncio.create_task(link.run(["sleep", "300"], deadline_s=300))
+        await process.write(b"here")
+        assert await process.read() == b"here"
+        link._raw.connection_lost(BrokenPipeError(32, "Broken pipe"))  # as the kernel says it of the socket
+        with pytest.raises(ConnectionLost):
+            await process.read()
+        with pytest.raises(ConnectionLost):
+            await process.write(b"more")
+        with pytest.raises(ConnectionLost):
+            await running
+        with pytest.raises(ConnectionLost):
+            await link.run(["true"])

@@ -181,6 +181,12 @@ async def test_another_file_under_the_same_name_is_a_new_generation(
     assert (spool / "A/logs/a.log.~0").read_bytes() == b"first generation\n" * 100
 
 
+async def test_what_is_still_to_come_is_told(conn: SubprocessConnection, run: Path, tmp_path: Path) -> None:
+    (run / "events.jsonl").write_bytes(b"x" * 3_000_000)
+    growths = await take(conn, tmp_path / "spool", 46)
+    assert [(growth.size, growth.behind) for growth in (growths[0], growths[-1])] == [(65536, 2934464), (3_000_000, 0)]
+
+
 async def test_named_streams_only(conn: SubprocessConnection, run: Path, tmp_path: Path) -> None:
     (run / "events.jsonl").write_text("e\n")
     (run / "logs/a.log").write_text("a\n")

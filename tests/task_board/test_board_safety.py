@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import task_board
-from task_board import board, edits, store, verbs
+from task_board import board, edits, headers, store, verbs
 from task_board.document import Document
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -42,7 +42,7 @@ QUICK = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=lis
 def test_any_file_survives_reading_and_every_edit_byte_for_byte(raw: bytes) -> None:
     document = Document(raw)
     assert document.text.encode("utf-8", "surrogateescape") == raw
-    board.read_headers(document)
+    headers.read(document)
     for edit in (edits.update(raw, "said", NOW), edits.completion(raw, "said", NOW)):
         after = edit.apply(raw)
         assert after[: edit.at] + after[edit.at + len(edit.new) :] == raw

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
+from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
@@ -50,6 +51,7 @@ class Question(ModalScreen[str | None]):
         super().__init__()
         self.heading, self.lines, self.choices = clean(title), tuple(clean(line) for line in lines), choices
         self.typed, self.safe = typed, safe
+        self.asked_at = Message().time  # what was typed before is no answer
         self.set_class(danger, "-danger")
 
     def compose(self) -> ComposeResult:

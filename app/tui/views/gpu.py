@@ -13,7 +13,7 @@ from app.tui.logs import Logs
 from app.tui.meters import RANGES
 from app.tui.picture import Picture
 from app.tui.widgets.chosen import Outdated
-from app.tui.widgets.gpus import GpuPanel, HostPanel, ProcessPanel, freshness, host_only
+from app.tui.widgets.gpus import GpuPanel, HostPanel, ProcessPanel, host_only
 from app.tui.widgets.panel import Panel
 from app.tui.widgets.tabs import TabLine
 
@@ -49,7 +49,7 @@ class GpuView(Vertical, can_focus=True):
         self._picture = picture
         telemetry = picture.meters.telemetry
         self.set_class(host_only(picture) and not (telemetry and telemetry.newest), "-host-only")
-        self.query_one(TabLine).show(NAMES[picture.meters.range], picture.glyphs, freshness(picture))
+        self.query_one(TabLine).show(NAMES[picture.meters.range], picture.glyphs)
         for panel in self.query(Panel):
             panel.show(picture)
 

@@ -44,6 +44,11 @@ class LogsView(Vertical):
             show_log(self._log, picture, logs)
 
 
+def short(name: str) -> str:
+    """`stage-1.sft` of `logs/stage-1.sft.log`."""
+    return clean(name).removeprefix("logs/").removesuffix(".log").removesuffix(".jsonl")
+
+
 def stream_tabs(picture: Picture, logs: Logs, width: int) -> Content:
     """`stage-1.generate  [stage-1.sft 12 kB]  events`, scrolled to the one shown; bytes still on the pod are told."""
     state, now = picture.state, logs.showing(picture.state)
@@ -51,11 +56,11 @@ def stream_tabs(picture: Picture, logs: Logs, width: int) -> Content:
     for name in logs.names(state):
         stream = state.streams[name]
         if name != now:
-            tabs.append(text((f" {clean(name)} ", MUTED)))
+            tabs.append(text((f" {short(name)} ", MUTED)))
             continue
         behind = f" {picture.glyphs.down} {fmt.size(stream.behind)} to come" if stream.behind else ""
         auto = "" if logs.picked else " auto"
-        tabs.append(text((f"[{clean(name)}]", "bold $accent"), (f" {fmt.size(stream.size)}{behind}{auto} ", MUTED)))
+        tabs.append(text((f"[{short(name)}]", "bold $accent"), (f" {fmt.size(stream.size)}{behind}{auto} ", MUTED)))
     if not tabs:
         return text(("no log yet", MUTED))
     shown = [name == now for name in logs.names(state)].index(True) if now else 0

@@ -25,6 +25,8 @@ from app.tui.widgets.steps import StepsPanel
 class Overview(Vertical):
     """The default view. What is seen at which size is in the style sheet."""
 
+    _panels: tuple[Panel, ...] = ()
+
     def compose(self) -> ComposeResult:
         with Horizontal(id="columns"):
             with Vertical(id="left"):
@@ -67,7 +69,8 @@ class Overview(Vertical):
         self.set_class(picture.run is None, "-no-run")
         if begun and self.screen.focused is None:
             self.call_after_refresh(self.log.focus)  # it was hidden, and what is hidden cannot have the focus
-        for panel in self.query(Panel):
+        self._panels = self._panels or tuple(self.query(Panel))  # every second anew it was a tenth of an idle panel
+        for panel in self._panels:
             panel.show(picture)
         show_log(self.log, picture, logs)
 

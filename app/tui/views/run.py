@@ -117,7 +117,8 @@ class RunView(Horizontal):
     def _show_page(self, picture: Picture, run: Run | None) -> None:
         rows, whole = self.query_one("#page", Rows), self.query_one("#whole", Rows)
         width = max(20, rows.room)
-        page = told("no run is followed yet: r starts one") if run is None else self._page(picture, run, width)
+        none = "no run is followed yet: r starts one" if picture.acts else "no run is followed here yet"
+        page = told(none) if run is None else self._page(picture, run, width)
         g = picture.glyphs
         rows.fill(page.items, lambda item, room: [fitting(line, g) for line in page.line(item, room)],
                   (self.page, self.stage, width, page.token))  # fmt: skip
@@ -156,11 +157,11 @@ class RunView(Horizontal):
             return self._items(picture, stage)
         return self._records(picture, stage, *RECORDS[self.page])
 
-    def _rates(self, picture: Picture, _run: Run, stage: int, width: int) -> Page:
+    def _rates(self, picture: Picture, run: Run, stage: int, width: int) -> Page:
         found = picture.home.read(("items", stage), lambda root: rundir.discordant(root, stage))
         compared = found if isinstance(found, tuple) else ()
-        gate = picture.gate(stage)
-        return lines(run_pages.rates_page(picture, gate, compared, width), (gate, bool(compared)))
+        token = (picture.gate(stage), len(run.metrics), bool(compared))
+        return lines(run_pages.rates_page(picture, run, stage, compared, width), token)
 
     def _read(
         self,

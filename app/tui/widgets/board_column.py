@@ -19,13 +19,16 @@ LINES = 2_000
 
 
 def card_lines(picture: Picture, card: Card, width: int) -> Sequence[Content]:
-    """`P0 freeze the eval set` over `3/5 · after x · !1 problem`."""
+    """`P0 freeze the eval set` over the rest of a long title and `3/5 · after x`; a problem stands before both."""
     g = picture.glyphs
     flash = g.on if card.id in picture.boards.changed else " "
-    first = text(level_mark(card.level), " ", (flash, "bold $accent"), clean(card.title))
+    title, *more = wrap(clean(card.title), width - 4)
+    first = text(level_mark(card.level), " ", (flash, "bold $accent"), title)
     parts = []
     if card.problems:
         parts.append(text((f"{g.warn} {clean(card.problems[0])}", "bold $warning")))
+    elif more:
+        parts.append(text(" ".join(more)).truncate(max(1, width - 4), ellipsis=True))
     if card.lane != card.column:
         parts.append(text((clean(card.lane), "$accent")))
     if card.boxes:
@@ -37,7 +40,7 @@ def card_lines(picture: Picture, card: Card, width: int) -> Sequence[Content]:
     if card.id in picture.boards.changed:
         parts.append(text(("changed just now", "$accent")))
     parts.append(text((clean(card.id), MUTED)))
-    return [first, text("   ", pack(parts, max(1, width - 3), f" {g.dot} ") if len(parts) > 1 else parts[0])]
+    return [first, text("    ", pack(parts, max(1, width - 4), f" {g.dot} ") if len(parts) > 1 else parts[0])]
 
 
 def level_mark(level: int | None) -> tuple[str, str]:

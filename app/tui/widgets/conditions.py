@@ -9,7 +9,7 @@ from typing import Any
 from textual.content import Content
 
 from app.state import GateView, RunView
-from app.text import measured
+from app.text import measured, present_stage
 from app.tui import fmt
 from app.tui.lines import clean
 from app.tui.picture import Picture
@@ -29,24 +29,43 @@ class ConditionsPanel(Panel):
     """Rates as the gate reported them; conditions without a result stay open."""
 
     def heading(self, picture: Picture) -> tuple[Content, Content]:
-        gate = newest_gate(picture.run, picture.step) if picture.run else None
-        n = {_whole(rate.get("trials")) for rate in gate.rates.values()} if gate else set()
-        held_out = f" n={n.pop()}" if len(n) == 1 else ""
+        run = picture.run
+        gate = newest_gate(run, picture.step) if run else None
         verdict = verdict_sign(gate.verdict if gate else None, picture.glyphs)
-        return text(("CONDITIONS", "bold"), (held_out, MUTED)), verdict
+        if run is None:
+            return text(("CONDITIONS", "bold")), verdict
+        rates = rates_of(run, gate)
+        n = {_whole(rate.get("trials")) for rate in rates.values()}
+        held_out = f" n={n.pop()}" if len(n) == 1 else ""
+        stage = gate.stage if gate else present_stage(run)
+        return text(("CONDITIONS", "bold"), f" stage {stage}", (held_out, MUTED)), verdict
 
     def draw(self, picture: Picture, width: int, height: int) -> Sequence[Content]:
         run, g = picture.run, picture.glyphs
-        gate = newest_gate(run, picture.step) if run else None
-        rates = gate.rates if gate else measured(run) if run else {}
-        names = [name for name in CONDITIONS if name in rates or name not in OPTIONAL_CONDITIONS]
-        names += [name for name in rates if name not in CONDITIONS]
         if run is None:
             return [text(("measured by a run's evaluate steps", MUTED))]
+        gate = newest_gate(run, picture.step)
+        rates = rates_of(run, gate)
+        names = names_of(rates)
         lines = [head_line(width)]
         lines += [condition_line(name, rates.get(name), width, g, _threshold(gate, name)) for name in names]
         lines += [text(""), *reason_lines(gate, run, width)]
-        return lines if height > len(names) else lines[1:]
+        titled = height > len(names)
+        columns = "" if titled else f" strict {g.dot} 95% {g.dot} lenient "
+        if (self.border_subtitle or "") != columns:  # where there is no room above the rates
+            self.border_subtitle = columns
+        return lines if titled else lines[1:]
+
+
+def rates_of(run: RunView, gate: GateView | None, stage: int | None = None) -> Mapping[str, Mapping[str, Any]]:
+    """What the gate has decided by; before it, what was measured so far on that, or the present, stage's set."""
+    return gate.rates if gate else measured(run, stage)
+
+
+def names_of(rates: Mapping[str, Any]) -> list[str]:
+    """The conditions to list: those every stage has, and whatever else was measured."""
+    names = [name for name in CONDITIONS if name in rates or name not in OPTIONAL_CONDITIONS]
+    return names + [name for name in rates if name not in CONDITIONS]
 
 
 def head_line(width: int) -> Content:

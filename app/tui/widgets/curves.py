@@ -45,7 +45,7 @@ def throughput(picture: Picture) -> Plot | None:
 
 
 def rate(picture: Picture) -> Plot | None:
-    """The tuned model's strict rate at each gate, with the newest gate's threshold."""
+    """The tuned model's strict rate at each gate in turn, with the newest gate's threshold."""
     run = picture.run
     gates = (
         sorted((gate for gate in run.gates if gate.rate is not None), key=lambda g: (g.stage, g.attempt)) if run else []
@@ -55,10 +55,10 @@ def rate(picture: Picture) -> Plot | None:
     last = gates[-1]
     threshold = None if last.threshold is None else 100 * last.threshold
     values = [None if gate.rate is None else 100 * gate.rate for gate in gates]
-    return Plot(f"{last.name} %", values, threshold, 0.0, 100.0, fmt.percent(last.rate))
+    return Plot("gate rates", values, threshold, 0.0, 100.0, f"{last.name} {fmt.percent(last.rate)}")
 
 
 def _title(key: str) -> str:
     step, _, name = key.partition(" ")
     stage = step.partition("/")[0].removeprefix("stage-")
-    return f"{name.replace('/', ' ')}  {stage} {step_name(step)}"
+    return f"{name.replace('/', ' ')} {stage}/{step_name(step)}"

@@ -29,7 +29,8 @@ def freshness(picture: Picture) -> Content:
     telemetry = meters.telemetry
     if telemetry is None:
         up = picture.state.link.state == "up"
-        why = meters.trouble or ("asking the pod" if up else "no link to a pod: s starts one")
+        none = "no link to a pod: s starts one" if picture.acts else picture.absent("no link to a pod")
+        why = meters.trouble or ("asking the pod" if up else none)
         return text((clean(why), "$warning" if meters.trouble else MUTED))
     if not telemetry.newest and telemetry.machine is not None:
         age = max(0.0, picture.now - telemetry.machine.at)
@@ -60,7 +61,7 @@ class GpuPanel(Panel):
         cards = sorted(telemetry.newest.items()) if telemetry is not None else []
         if not cards:
             said = "this pod has no GPU" if host_only(picture) else "no card has been seen yet"
-            return [text((said, MUTED))]
+            return [text((picture.absent(said), MUTED))]
         each = max(1, height // len(cards))
         lines: list[Content] = []
         for _index, sample in cards:
@@ -140,7 +141,7 @@ class HostPanel(Panel):
         telemetry = picture.meters.telemetry
         host = telemetry.machine if telemetry is not None else None
         if telemetry is None or host is None:
-            return [text(("not measured yet", MUTED))]
+            return [text((picture.absent("not measured yet"), MUTED))]
         g, meters = picture.glyphs, picture.meters
         cpu = None if host.cpu is None or not host.cpus else host.cpu / host.cpus
         share = None if host.memory is None or not host.memory_limit else host.memory / host.memory_limit
@@ -177,7 +178,7 @@ class ProcessPanel(Panel):
         telemetry = picture.meters.telemetry
         if telemetry is None or telemetry.processes is None:
             said = "this pod has no GPU to run on" if host_only(picture) else "not listed yet"
-            return [text((said, MUTED))]
+            return [text((picture.absent(said), MUTED))]
         if not telemetry.processes:
             return [text(("no process uses a GPU", MUTED))]
         return [
@@ -202,7 +203,8 @@ class MeterPanel(Panel):
         for _index, sample in sorted(telemetry.newest.items()) if telemetry is not None else []:
             lines.append(card_line(picture, sample, width))
         if not lines:
-            lines.append(text(("this pod has no GPU" if host_only(picture) else "no card has been seen yet", MUTED)))
+            said = "this pod has no GPU" if host_only(picture) else picture.absent("no card has been seen yet")
+            lines.append(text((said, MUTED)))
         host = telemetry.machine if telemetry is not None else None
         if host is not None:
             cpu = "?" if host.cpu is None else f"{host.cpu:.1f}"

@@ -15,18 +15,25 @@ from app.tui.widgets.chosen import Chosen, Outdated
 from app.tui.widgets.panel import MUTED
 
 WANTED = (
-    "run.start",
-    "pod.start",
-    "pod.stop",
     "view.help",
     "view.quit",
+    "pod.stop",
+    "view.palette",
+    "task.new",
+    "view.advance",
+    "task.block",
+    "task.note",
+    "review.request",
+    "review.import",
+    "review.tasks",
+    "run.start",
+    "pod.start",
     "push",
     "pull",
     "replay.pause",
     "replay.slower",
     "replay.faster",
     "replay.next",
-    "view.palette",
     "view.find",
     "view.follow",
     "run.cancel",
@@ -36,7 +43,7 @@ WANTED = (
     "view.filter",
     "view.bottom",
 )
-"""What stays longest when the line gets short, most wanted first."""
+"""What stays longest when the line gets short, most wanted first; acts of the board and of reviews are there only."""
 
 GAP = "  "
 
@@ -49,6 +56,11 @@ SHORT = {
     "run.resume": "Resume",
     "run.report": "Report",
     "view.find_next": "Next",
+    "view.advance": "Advance",
+    "task.new": "New",
+    "task.note": "Note",
+    "review.request": "New",
+    "review.tasks": "Tasks",
     "replay.next": "Step",
 }
 
@@ -58,25 +70,26 @@ class KeyBar(Static):
 
     def __init__(self) -> None:
         super().__init__(id="keys", markup=False)
-        self._shown: Content | None = None
+        self._drawn: object = None
         self._ends: list[tuple[int, str]] = []
 
     def show(self, actions: Sequence[Action], reason: Callable[[str], str | None]) -> None:
         """Draw, if it differs from what is there."""
         by_id = {action.id: action for action in actions}
         wanted = [by_id[name] for name in WANTED if name in by_id and by_id[name].keys]
-        width = self.size.width - 2
-        for count in range(len(wanted), -1, -1):
-            kept = sorted(wanted[:count], key=actions.index)
-            parts = [key_part(action, reason(action.id)) for action in kept]
-            bar = Content(GAP).join(parts)
-            if bar.cell_length <= width:
-                break
-        ends = accumulate(part.cell_length + len(GAP) for part in parts)
-        self._ends = [(end, action.id) for end, action in zip(ends, kept, strict=True)]
-        if self._shown is None or not bar.is_same(self._shown):
-            self._shown = bar
-            self.update(bar, layout=False)
+        refused = {action.id: reason(action.id) for action in wanted}
+        drawn = (self.size.width, tuple((action.id, action.keys, refused[action.id] is None) for action in wanted))
+        if drawn == self._drawn:
+            return
+        self._drawn = drawn
+        parts = {action.id: key_part(action, refused[action.id]) for action in wanted}
+        taken = accumulate(parts[action.id].cell_length + len(GAP) for action in wanted)
+        kept = {action.id for action, end in zip(wanted, taken, strict=True) if end - len(GAP) <= self.size.width - 2}
+        shown = [action.id for action in actions if action.id in kept]
+        bar = Content(GAP).join([parts[name] for name in shown])
+        ends = accumulate(parts[name].cell_length + len(GAP) for name in shown)
+        self._ends = list(zip(ends, shown, strict=True))
+        self.update(bar, layout=False)
 
     def on_resize(self, _event: events.Resize) -> None:
         self.post_message(Outdated())

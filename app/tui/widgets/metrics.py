@@ -27,9 +27,9 @@ class MetricsPanel(Panel):
         name = min(22, max(len(label(key)) for key, _ in newest))
         lines = []
         for key, (_, value) in newest:
-            room = max(0, width - name - 11)
+            room = max(0, width - name - 12)
             history = spark(picture.series.values(key), room, picture.glyphs)
-            lines.append(text(pad(text((label(key), MUTED)), name), f" {fmt.number(value):>8}  ", history))
+            lines.append(text(pad(text((label(key), MUTED)), name), f" {fmt.number(value):>9}  ", history))
         return lines
 
 

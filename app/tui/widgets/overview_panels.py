@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class SyncPanel(Panel):
     """Which bytes of the run are on this machine."""
 
-    def heading(self, _picture: Picture) -> tuple[Content, Content]:
-        return text(("SYNC", "bold")), text(("P push, p pull", MUTED))
+    def heading(self, picture: Picture) -> tuple[Content, Content]:
+        return text(("SYNC", "bold")), text(("P push, p pull" if picture.acts else "", MUTED))
 
     def draw(self, picture: Picture, _width: int, _height: int) -> Sequence[Content]:
         run, g = picture.run, picture.glyphs
@@ -51,7 +51,7 @@ def code_line(picture: Picture) -> Content:
     """What a push would send now: `↑ 3 differ, 0 deleted`, or that the last push is what lies here."""
     found, g = picture.desk.sending, picture.glyphs
     if found is None or found.plan is None:
-        return text((clean(found.why), "$warning") if found and found.why else ("reading", MUTED))
+        return text((clean(found.why), "$warning") if found and found.why else (picture.absent(), MUTED))
     if found.plan.first:
         return text(("never pushed from here", MUTED))
     if found.plan.same:
@@ -64,7 +64,7 @@ def git_line(picture: Picture) -> Content:
     """`main 4e1a2c changed`; without git it says so."""
     found = picture.desk.sending
     if found is None:
-        return text(("reading", MUTED))
+        return text((picture.absent(), MUTED))
     if found.git is None or found.git.commit is None:
         return text(("no git here", MUTED))
     state = {True: (" changed", "$warning"), False: (" clean", MUTED), None: (" unknown", MUTED)}[found.git.dirty]
@@ -115,7 +115,7 @@ class CommandsPanel(Panel):
     def draw(self, picture: Picture, _width: int, height: int) -> Sequence[Content]:
         found = picture.desk.commands
         if not found:
-            return [text(("reading" if found is None else "nothing was sent outside yet", MUTED))]
+            return [text((picture.absent() if found is None else "nothing was sent outside yet", MUTED))]
         return [command_line(intent, picture.glyphs) for intent in found[-height:]]
 
 
@@ -140,11 +140,11 @@ class NextPanel(Panel):
     def draw(self, picture: Picture, _width: int, height: int) -> Sequence[Content]:
         found, g = picture.desk.brief, picture.glyphs
         if found is None:
-            return [text(("reading", MUTED))]
+            return [text((picture.absent(), MUTED))]
         lines = [text((f"{g.warn} ", "bold $warning"), clean(line)) for line in waiting(picture)]
         tasks = found.tasks
         lines += [text((f"{g.now} ", "$primary"), level_mark(t.priority), " ", clean(t.title))
-                  for t in (tasks.in_progress if tasks else ())]  # fmt: skip
+                  for t in (tasks.in_progress[:height] if tasks else ())]  # fmt: skip
         if tasks is not None and tasks.next is not None:
             lines.append(
                 text((f"{g.todo} next ", MUTED), level_mark(tasks.next.priority), f" {clean(tasks.next.title)}")

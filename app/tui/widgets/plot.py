@@ -52,8 +52,8 @@ def plot_lines(plot: Plot, width: int, height: int, glyphs: Glyphs, style: str =
 
 def _label(value: float) -> str:
     """A number that fits the scale's column."""
-    whole = fmt.number(value)
-    return whole if len(whole) <= SCALE else f"{value:.0e}"
+    said = (fmt.number(value), *(f"{value:.{digits}g}" for digits in (3, 2)))
+    return next((one for one in said if len(one) <= SCALE), f"{value:.0e}")
 
 
 def _dotted(line: str, glyphs: Glyphs, style: str, threshold: bool) -> list[tuple[str, str]]:
@@ -81,7 +81,7 @@ class PlotPanel(Panel):
         if plot is None:
             return text((self.name_of, "bold")), text("")
         last = next((value for value in reversed(plot.values) if value is not None), None)
-        gate = "" if plot.threshold is None else f" gate {picture.glyphs.least}{fmt.number(plot.threshold)}"
+        gate = "" if plot.threshold is None else f" {picture.glyphs.least}{fmt.number(plot.threshold)}"
         return text((plot.title, "bold")), text((plot.said or fmt.number(last), "bold"), (gate, MUTED))
 
     def draw(self, picture: Picture, width: int, height: int) -> Sequence[Content]:

@@ -7,28 +7,26 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from app.fold import stage_of
-from app.state import GateView, RunView
+from app.state import RunView
 from app.tui import fmt
 from app.tui.lines import clean
 from app.tui.picture import Picture
 from app.tui.rundir import Config, Discordant, Kept, Limit, Quality
 from app.tui.theme import Glyphs
-from app.tui.widgets.conditions import condition_line, head_line, wrap
+from app.tui.widgets.conditions import condition_line, head_line, names_of, rates_of, wrap
 from app.tui.widgets.gauge import gauge
 from app.tui.widgets.panel import MUTED, pad, text
 from app.tui.widgets.signs import verdict_sign
-from pipeline.protocol import CONDITIONS, OPTIONAL_CONDITIONS
 
 
-def rates_page(picture: Picture, gate: GateView | None, compared: Sequence[Discordant], width: int) -> list[Content]:
+def rates_page(picture: Picture, run: RunView, stage: int, compared: Sequence[Discordant], width: int) -> list[Content]:
     """Rates of every condition with intervals, the verdict with its reason, and the paired comparisons behind it."""
-    g = picture.glyphs
-    rates = gate.rates if gate else {}
-    names = [name for name in CONDITIONS if name in rates or name not in OPTIONAL_CONDITIONS]
-    names += [name for name in rates if name not in CONDITIONS]
+    g, gate = picture.glyphs, picture.gate(stage)
+    rates = rates_of(run, gate, stage)
     lines = [text(("gate  ", MUTED), verdict_sign(gate.verdict if gate else None, g)), head_line(width)]
     threshold = gate.threshold if gate else None
-    lines += [condition_line(name, rates.get(name), width, g, threshold if name == "tuned" else None) for name in names]
+    lines += [condition_line(name, rates.get(name), width, g, threshold if name == "tuned" else None)
+              for name in names_of(rates)]  # fmt: skip
     if gate is not None:
         p = "" if gate.p is None else f"p={gate.p:.2g}  "
         n = "" if gate.n is None else f"n={gate.n}  "

@@ -74,9 +74,11 @@ def how_to_begin(picture: Picture, width: int) -> list[Content]:
     """What a first look should say."""
     state = picture.state
     lines = [text(("No run yet.", "bold"))]
-    if state.readonly:
+    if state.replay is not None:
+        lines[0] = text("The recording has not come to a run yet: space lets it go on, ) goes to the next step.")
+    elif state.readonly:
         lines[0] = text("No run is followed here, and this panel is read-only.")
-    for key, name, what in BEGIN[2:] if state.readonly else BEGIN:
+    for key, name, what in BEGIN if picture.acts else BEGIN[2:]:
         line = text((f"{key}  ", "bold $accent"), f"{name:<14}")
         lines.append(text(line, (f" {what}", MUTED)))
     hint = textwrap.wrap(clean(state.hint), width) if state.hint else []

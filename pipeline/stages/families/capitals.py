@@ -153,9 +153,14 @@ def _rival(text: str, accepted: list[str]) -> str | None:
     for names in _CAPITALS.values():
         for name in names:
             foreign = not any(name in mine for mine in accepted)
-            if foreign and re.search(rf"\b{re.escape(name)}\b", text, re.I):
+            if foreign and _named(name).search(text):
                 return name
     return None
+
+
+@lru_cache(maxsize=512)  # more than there are capitals: the library's own cache holds fewer patterns than a step uses
+def _named(name: str) -> re.Pattern[str]:
+    return re.compile(rf"\b{re.escape(name)}\b", re.I)
 
 
 @lru_cache(maxsize=8)

@@ -67,14 +67,14 @@ class WordedFamily(Family):
         return facts
 
     def templates(self, namespace: Namespace) -> Sequence[str]:
-        return tuple(_ids(self.name, namespace, len(self.wordings(namespace))))
+        return _ids(self.name, namespace, len(self.wordings(namespace)))
 
     def wordings(self, namespace: Namespace) -> tuple[str, ...]:
         """The wordings behind `templates`, in the same order."""
         return self.eval_wordings if namespace is Namespace.EVAL else self.train_wordings
 
     def build(self, namespace: Namespace, rng: random.Random, template: str) -> Item:
-        wording = dict(zip(self.templates(namespace), self.wordings(namespace), strict=True))[template]
+        wording = self.wordings(namespace)[self.templates(namespace).index(template)]
         facts = self.draw(namespace, rng)
         solved = self.solve(facts)
         if solved is None:
@@ -116,9 +116,10 @@ class WordedFamily(Family):
         return [Fixture(item, text, passed, kind) for kind, texts, passed in (*kinds, *tricky) for text in texts]
 
 
-def _ids(name: str, namespace: Namespace, count: int) -> list[str]:
+@lru_cache(maxsize=1024)  # a pool of items asks for them once an item
+def _ids(name: str, namespace: Namespace, count: int) -> tuple[str, ...]:
     letter = "e" if namespace is Namespace.EVAL else "t"
-    return [f"{name}/{letter}{index:02d}" for index in range(count)]
+    return tuple(f"{name}/{letter}{index:02d}" for index in range(count))
 
 
 @lru_cache(maxsize=1024)  # one entry a family: a bound below their number would split anew at every call

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import run_samples
 import tui_samples as samples
+from textual.events import Key
 
 from app.actions.base import Confirm, Way
 from app.runs import RunBook, RunEntry
@@ -279,3 +280,29 @@ async def test_an_act_that_takes_the_terminal_says_how_where_there_is_none(panel
     async with panel(samples.up_state()) as shown:
         await shown.pilot.press("S")
         await shown.sees("maxcai pod ssh")
+
+
+async def test_what_is_typed_faster_than_a_form_can_open_stands_in_its_fields(panel: Opener, tmp_path: Path) -> None:
+    run_samples.board(tmp_path)
+    workspace = SimpleNamespace(root=tmp_path, runs_dir=tmp_path / "runs", state_dir=tmp_path / ".maxcai")
+    async with panel(samples.up_state(), workspace=workspace) as shown:
+        await shown.pilot.press("5")
+        await shown.sees("clean eval prompts")
+        for key in ["n", *"fix xy", "enter", *"P1", "enter"]:  # all at once, as over a slow link
+            shown.app.post_message(Key(key if key != " " else "space", key if len(key) == 1 else None))
+        made = ("task.new", {"title": "fix xy", "priority": "P1"})
+        await shown.until(lambda: shown.controller.done == [made])
+        assert shown.controller.asked == [("task.new", made[1])], "no letter was a key of the panel"
+
+
+async def test_a_question_is_not_answered_by_what_was_typed_before_it_was_there(panel: Opener) -> None:
+    async with panel(samples.up_state(), confirm={"pod.stop": STOP}) as shown:
+        early = Key("y", "y")
+        await shown.pilot.press("x")
+        await shown.until(lambda: isinstance(shown.app.screen, Question))
+        shown.app.post_message(early)
+        await shown.pilot.pause()
+        assert isinstance(shown.app.screen, Question)
+        assert shown.controller.done == []
+        await shown.pilot.press("y")
+        await shown.until(lambda: shown.controller.done == [("pod.stop", {"force": True})])

@@ -24,7 +24,7 @@ from app.settings import Settings
 from app.state import PodView
 from app.tui.app import PanelApp
 from app.workspace import find
-from remote import ssh
+from remote.link import ssh
 from remote.pods.runpod import client
 from tests.sim.chaos import ChaosProxy
 from tests.sim.runpod_api.clock import VirtualClock
