@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from pipeline import yaml_text
 from pipeline.recipe import RECIPE_NAMES, Recipe, RecipeError
 
+MOST_SHOWN = 200  # characters of a wrong value
 RECIPES = Path(__file__).resolve().parent / "recipes"
 
 
@@ -185,7 +186,9 @@ def _sentences(error: ValidationError, origins: Mapping[Path_, Origin], path: Pa
         elif detail["type"] == "missing":
             yield f"{origin}, field {field}: missing. Add it."
         else:
-            yield f"{origin}, field {field}: {detail['msg']}, but it is {detail['input']!r}. Correct the value."
+            given = repr(detail["input"])
+            shown = given if len(given) <= MOST_SHOWN else f"{given[:MOST_SHOWN]}…"
+            yield f"{origin}, field {field}: {detail['msg']}, but it is {shown}. Correct the value."
 
 
 def _nearest(where: Path_, origins: Mapping[Path_, Origin]) -> Origin | None:
