@@ -60,6 +60,7 @@ class Fleet:
         self._snapshot: reducer.Snapshot | None = None
         self.removed: frozenset[str] = frozenset()  # ids of pods whose removal was asked for here and done
         self._ours: frozenset[str] = frozenset()
+        self.unwritten = ""  # what the last look could not write down here
 
     @property
     def rented(self) -> bool:
@@ -90,7 +91,9 @@ class Fleet:
         from remote.renting import lifecycle, reducer
 
         look = lifecycle.look if self._settled else lifecycle.recover
-        pods = await look(self.provider, self.state_dir, self.clock)
+        told: list[str] = []
+        pods = await look(self.provider, self.state_dir, self.clock, unwritten=told.append)
+        self.unwritten = told[0] if told else ""
         if not self._settled:
             self._settled = not lifecycle.open_acts(self.journal, self.provider)
         self._learn_ours()

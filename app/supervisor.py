@@ -92,7 +92,7 @@ class Supervisor:
         self.book = RunBook(workspace.state_dir)
         self.link = Link(self.fleet, workspace.state_dir, emit, self._greet)
         self.serving = False
-        self._looked = False
+        self._looked, self._unwritten = False, ""
         self._nudge = asyncio.Event()
         self._follower: tuple[RunEntry, asyncio.Task[None]] | None = None
         self._pulling = asyncio.Lock()
@@ -265,6 +265,9 @@ class Supervisor:
             self._looked = True
             for path, what in damages(self.workspace.state_dir):
                 self.say("warn", f"{path}: {what}")
+        if self.fleet.unwritten != self._unwritten:
+            self._unwritten = self.fleet.unwritten
+            self.say(*(("error", self._unwritten) if self._unwritten else ("ok", "records are written down again")))
         self.emit(PodsListed(views(self.fleet), self.clock()))
         self.emit(CostTicked(self.fleet.cost(self.clock())))
 

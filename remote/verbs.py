@@ -115,9 +115,13 @@ def add_parsers(commands: Any) -> None:
     guard.add_argument("--dry-run", action="store_true", help="only say what it would do")
 
 
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)
+
+
 async def pods(options: argparse.Namespace, provider: Provider) -> Answer:
     """Every pod, with what is not ours and what is blocked marked so."""
-    found = await lifecycle.recover(provider, options.state_dir, time.time)
+    found = await lifecycle.recover(provider, options.state_dir, time.time, unwritten=_warn)
     journal = Journal(options.state_dir, time.time)
     lost = {pod.id for pod in creating.strays(found, journal)}
     rows = []
@@ -239,7 +243,7 @@ async def balance(options: argparse.Namespace, provider: Provider) -> Answer:  #
 
 async def cost(options: argparse.Namespace, provider: Provider) -> Answer:
     """The account, and every session with our figure beside the bill's."""
-    listed = await lifecycle.recover(provider, options.state_dir, time.time)
+    listed = await lifecycle.recover(provider, options.state_dir, time.time, unwritten=_warn)
     attributed = await billing.reconcile(provider, options.state_dir, time.time)
     found = await account.read(provider, options.state_dir, time.time, listed)
     now = time.time()

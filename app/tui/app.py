@@ -20,7 +20,7 @@ from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Static
 
 from app.actions.base import Action
-from app.errors import OK
+from app.errors import FAILED, OK
 from app.tui import acts, performing
 from app.tui.bridge import RATE_HZ, Bridge
 from app.tui.keyboard import Keyboard
@@ -242,4 +242,4 @@ def run_panel(
     asked = wants_ascii(os.environ) if ascii_only is None else ascii_only
     app = PanelApp(held, demo=demo, ascii_only=asked)
     result = app.run()
-    return app.return_code or 0 if result is None else result
+    return result if result is not None else app.return_code or FAILED  # who leaves in order gives a result

@@ -48,9 +48,9 @@ async def once(
     raises: without a list nothing is decided.
     """
     home = runs_dir or state_dir.absolute().parent / "runs"
-    pods = await lifecycle.recover(provider, state_dir, clock)
-    mine = ours(Journal(state_dir, clock))
     remarks: list[str] = []
+    pods = await lifecycle.recover(provider, state_dir, clock, unwritten=remarks.append)
+    mine = ours(Journal(state_dir, clock))
     work: dict[str, Activity] = {}
     for pod in pods:
         if pod.id in mine and pod.status is PodStatus.RUNNING:

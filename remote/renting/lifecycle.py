@@ -7,8 +7,8 @@ Whether a pod may be stopped or removed is `permits`'s to say, and what is shown
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,28 @@ _POLL_S = 1.0
 _ASK_S = 5.0  # nothing delays a stop for longer
 
 
-async def look(provider: Provider, state_dir: Path, clock: Clock) -> list[Pod]:
-    """Every pod as the provider lists it now; the ledger is brought in line with it, and with the provider's log."""
+async def look(
+    provider: Provider, state_dir: Path, clock: Clock, *, unwritten: Callable[[str], None] | None = None
+) -> list[Pod]:
+    """Every pod as the provider lists it now; the ledger is brought in line with it, and with the provider's log.
+
+    A full disk here hides no pod from a caller that says whom to tell of it (`unwritten`); else it is DiskFull.
+    """
     pods = await provider.list()
-    Ledger(state_dir).reconcile(pods, clock(), [provider.name])
-    await sessions.note(provider, state_dir, pods)
+    with _told(unwritten):
+        Ledger(state_dir).reconcile(pods, clock(), [provider.name])
+        await sessions.note(provider, state_dir, pods)
     return pods
+
+
+@contextmanager
+def _told(unwritten: Callable[[str], None] | None) -> Iterator[None]:
+    try:
+        yield
+    except DiskFull as error:
+        if unwritten is None:
+            raise
+        unwritten(f"{error.message} What pods cost is not kept up meanwhile.")
 
 
 async def start(
@@ -226,20 +242,23 @@ async def terminate(
     Ledger(state_dir).gone(pod_id, done, "terminated")
 
 
-async def recover(provider: Provider, state_dir: Path, clock: Clock) -> list[Pod]:
+async def recover(
+    provider: Provider, state_dir: Path, clock: Clock, *, unwritten: Callable[[str], None] | None = None
+) -> list[Pod]:
     """After a crash: settle the journal's open acts by what the provider lists, and mend the ledger.
 
     Nothing is done to any pod, and what another living process has under way is left to it. Returns what the provider
-    lists.
+    lists. A full disk here is told of as in `look`.
     """
     pods = await provider.list()
     now, journal, ledger = clock(), Journal(state_dir, clock), Ledger(state_dir)
-    creating.settle(journal, ledger, provider.name, pods, now)
-    for intent in open_acts(journal, provider):
-        if intent.op != CREATE and intent.abandoned:
-            _settle(journal, intent, _listed(pods, str(intent.facts.get("pod"))), now)
-    ledger.reconcile(pods, now, [provider.name])
-    await sessions.note(provider, state_dir, pods)
+    with _told(unwritten):
+        creating.settle(journal, ledger, provider.name, pods, now)
+        for intent in open_acts(journal, provider):
+            if intent.op != CREATE and intent.abandoned:
+                _settle(journal, intent, _listed(pods, str(intent.facts.get("pod"))), now)
+        ledger.reconcile(pods, now, [provider.name])
+        await sessions.note(provider, state_dir, pods)
     return pods
 
 

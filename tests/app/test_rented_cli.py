@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import functools
 import json
 import subprocess
@@ -276,3 +277,28 @@ def test_a_spot_pod_that_was_taken_away_midway_leaves_a_lost_run_and_says_what_o
     assert (status["pods"][0]["status"], status["run"]["state"]) == ("STOPPED", "lost")
     assert status["checkpoint_age_s"] is None
     assert "no checkpoint of it is at home" in here("status").stdout
+
+
+def test_a_full_disk_here_hides_no_pod_and_keeps_none_from_being_stopped(
+    cloud: Served, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = here.data("pod", "create", "--yes", "--no-wait")["id"]
+    second = here.data("pod", "create", "--yes", "--no-wait")["id"]
+    cloud.wait(cloud.sim.kill(first))  # so that the ledger has something to write down
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("remote.files._append", full)
+        listed = here("pod", "list")
+        assert listed.returncode == 0 and first in listed.stdout and second in listed.stdout
+        assert "No space is left to write" in listed.stderr and "not kept up meanwhile" in listed.stderr
+        assert here("status").returncode == 0
+        assert here("pod", "create", "--yes", "--no-wait").returncode != 0, "nothing is bought that cannot be noted"
+        assert len(cloud.sim.state.pods) == 2
+        assert here("pod", "stop", second, "--force").returncode == 0
+    assert "No space" not in here("pod", "list").stderr
+    assert [row["status"] for row in here.data("pod", "list")] == ["STOPPED", "STOPPED"]
+    ended = here.data("cost")["sessions"]
+    assert len(ended) == 2 and all(row["seconds"] is not None for row in ended)

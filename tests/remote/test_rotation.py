@@ -170,7 +170,7 @@ async def test_rotations_of_every_kind_under_cuts_leave_every_byte(
     writer = asyncio.create_task(write())
     async with asyncio.timeout(30):
         while not (done.is_set() and together(tmp_path) == whole):
-            conn.cut_after = dice.randrange(2_000, 90_000) if cuts < 8 else None
+            conn.cut_after = dice.randrange(2_000, 60_000) if cuts < 8 else None
             try:
                 async with aclosing(follow(Agent(conn), "A", tmp_path, poll_s=0.02)) as growths:
                     async for growth in growths:
@@ -180,7 +180,7 @@ async def test_rotations_of_every_kind_under_cuts_leave_every_byte(
             except ConnectionLost:
                 cuts += 1
     await writer
-    assert cuts >= 3
+    assert cuts >= 2
 
 
 def test_a_kill_between_putting_a_generation_aside_and_noting_the_next_neither_loses_nor_doubles(
