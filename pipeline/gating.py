@@ -33,7 +33,10 @@ class GateResult:
 
 
 def read_gate(path: Path, stage: int) -> GateResult:
-    """The decision in `gate.json`; MISSING with the reason when there is none that can be read."""
+    """The decision in `gate.json`; MISSING with the reason when there is none that can be read, or when it is not the
+    one that the gate step made."""
+    if altered(path):
+        return GateResult(stage, stage_name(stage), 1, Verdict.MISSING, reason=f"{path} was altered; {_redo(stage)}")
     try:
         raw = json.loads(path.read_bytes())
         numbers = {field: raw.get(field) for field in ("rate", "low", "high", "threshold", "p", "n")}
@@ -51,6 +54,14 @@ def read_gate(path: Path, stage: int) -> GateResult:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         why = f"{path} is damaged; {_redo(stage)}"
     return GateResult(stage, stage_name(stage), 1, Verdict.MISSING, reason=why)
+
+
+def altered(path: Path) -> bool:
+    """Whether `stage-N/gate.json`, which is a copy, says something else than what the gate step of its stage left."""
+    try:
+        return path.read_bytes() != (path.parent / "gate" / path.name).read_bytes()
+    except OSError:
+        return False  # one of the two is not there: nothing to compare
 
 
 def _redo(stage: int) -> str:

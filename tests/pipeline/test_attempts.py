@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline import attempts
+from pipeline.errors import UsageError
 from pipeline.gating import GateResult
 from pipeline.plan import PlannedStep, build, inputs_of
 from pipeline.protocol import Verdict
@@ -121,4 +122,4 @@ def test_damaged_notes_of_attempts_are_refused_so_that_no_block_is_used_twice(tm
     path.parent.mkdir()
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(UsageError, match="which held-out block"):
-        attempts.present(tmp_path, load("demo"))
+        attempts.present(tmp_path, recipe())

@@ -110,9 +110,9 @@ def test_a_malformed_file_is_told_with_file_line_and_remedy(tmp_path: Path, text
 @pytest.mark.parametrize(
     "text",
     [
-        "seed: !!bool maybe", "seed: !!timestamp foo", 'seed: !!int ""', f"seed: {'9' * 5000}", f"seed: {'[' * 3000}",
-        f"seed: {'[' * 3000}{']' * 3000}", "data: &d {families: *d}",
-        "\n".join(["a: &a [x, x, x]", *(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip("abcdefg", "bcdefgh"))]),
+        "seed: !!bool maybe", "seed: !!timestamp foo", 'seed: !!int ""', f"seed: {'9' * 5000}", f"seed: {'[' * 400}",
+        f"seed: {'[' * 400}{']' * 400}", "data: &d {families: *d}",
+        "\n".join(["a0: &a0 [x, x, x]", *(f"a{k + 1}: &a{k + 1} [{', '.join([f'*a{k}'] * 9)}]" for k in range(8))]),
     ],
     ids=["bool", "time", "int", "long", "deep", "closed", "itself", "bomb"],
 )  # fmt: skip

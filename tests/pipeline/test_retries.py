@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from pipeline.recipe_load import load
 from pipeline.errors import UsageError
+from pipeline.recipe_load import load
 from pipeline.retries import NAME, Retries
 from tests.pipeline.fake_run import recipe
 
