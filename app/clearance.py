@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,8 @@ def _changed(root: Path, folder: Path, review_id: str) -> str | None:
     commit = next((one.headers.get("commit", "").strip() for one in reviews), "")
     if not commit or not (root / ".git").exists():
         return None
+    if not re.fullmatch(r"[\w./~^-]+", commit) or commit.startswith("-"):  # git would take it for an option
+        return f"{review_id} names no commit, but {commit[:40]!r}"
     argv = ["git", "diff", "--quiet", commit, "--", ".", *NO_CODE]
     try:
         code = subprocess.run(argv, cwd=root, capture_output=True, timeout=60, check=False).returncode

@@ -168,7 +168,8 @@ def _dispatch(options: argparse.Namespace) -> int:
 
     settings = load(root.resolve(), os.environ, {"provider": options.provider})
     workspace = find(root, settings.state_dir, settings.runs_dir)
-    at_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    draws = os.environ.get("TERM", "") not in ("", "dumb")  # an editor's shell has a terminal that cannot
+    at_terminal = sys.stdin.isatty() and sys.stdout.isatty() and draws
     demo = options.action == "demo" and not options.arg_plain and not options.json
     if at_terminal and (options.action is None or demo):
         return _panel(workspace, settings, demo, options.readonly)

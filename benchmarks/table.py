@@ -17,7 +17,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 PAGE, RESULTS = ROOT / "docs" / "performance.md", ROOT / "benchmarks" / "results"
 BLOCK = re.compile(r"(<!-- results: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-SHOWN = ("training", "generation")
+SHOWN = ("training", "generation", "starts", "conversion")
 """Results that belong on this page; others have pages of their own."""
 
 

@@ -299,12 +299,15 @@ def validate_command(args: argparse.Namespace) -> int:
 
 
 def validate_run(run_dir: Path) -> int:
-    """Hash every artifact of every finished step again."""
+    """Hash every artifact of every finished step again, and compare the gates' copies with what was decided."""
     from pipeline import artifacts
+    from pipeline.gating import altered
 
     require_run(run_dir)
     steps = sorted(done.parent for done in run_dir.glob(f"stage-*/*/{artifacts.DONE}"))
     problems = [problem for step in steps for problem in artifacts.verify(step)]
+    copies = sorted(run_dir.glob("stage-*/gate.json"))
+    problems += [f"{path}: is not what {path.parent.name}/gate decided" for path in copies if altered(path)]
     for problem in problems:
         print(problem)
     say(f"{len(steps)} finished steps, {len(problems)} problems")

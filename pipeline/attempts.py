@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import sha256_json, write_atomic
+from pipeline.errors import UsageError
 from pipeline.gating import GateResult
 from pipeline.recipe import Recipe, earlier_stages
 
@@ -66,7 +67,16 @@ def _maker(recipe: Recipe, stage: int) -> str:
 
 
 def _read(run_dir: Path, stage: int) -> list[dict[str, Any]]:
+    """Raises UsageError where the file cannot be read: a block that was seen must not be taken for a fresh one."""
+    path = run_dir / f"stage-{stage}" / NAME
     try:
-        return list(json.loads((run_dir / f"stage-{stage}" / NAME).read_text()))
+        entries = [{**entry, "attempt": int(entry["attempt"])} for entry in json.loads(path.read_bytes())]
+        if all({"maker", "verdict", "reason"} <= entry.keys() and entry["attempt"] > 0 for entry in entries):
+            return entries
     except FileNotFoundError:
         return []
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise UsageError(
+        f"{path} cannot be read. Restore it: it says which held-out block each attempt at the gate has seen."
+    )

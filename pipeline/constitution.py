@@ -14,6 +14,7 @@ from typing import Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from pipeline import yaml_text
 from pipeline.recipe import RecipeError
 
 Category = Literal["helpful", "harmless", "honest"]
@@ -95,8 +96,7 @@ def load(path: Path | None = None) -> Constitution:
 def _parsed(path: Path, text: str) -> Constitution:
     """A run asks for the same file dozens of times."""
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        root, data = yaml_text.parse(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1

@@ -33,7 +33,15 @@ class GateResult:
 
 
 def read_gate(path: Path, stage: int) -> GateResult:
+<<<<<<< HEAD
+    """The decision in `gate.json`; MISSING with the reason when there is none that can be read, or when it is not the
+    one that the gate step made."""
+    name = stage_name(stage)
+    if altered(path):
+        return GateResult(stage, name, 1, Verdict.MISSING, reason=f"{path} was altered; {_redo(stage)}")
+=======
     """The decision in `gate.json`; MISSING with the reason when there is none that can be read."""
+>>>>>>> main
     try:
         raw = json.loads(path.read_bytes())
         numbers = {field: raw.get(field) for field in ("rate", "low", "high", "threshold", "p", "n")}
@@ -51,6 +59,14 @@ def read_gate(path: Path, stage: int) -> GateResult:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         why = f"{path} is damaged; {_redo(stage)}"
     return GateResult(stage, stage_name(stage), 1, Verdict.MISSING, reason=why)
+
+
+def altered(path: Path) -> bool:
+    """Whether `stage-N/gate.json`, which is a copy, says something else than what the gate step of its stage left."""
+    try:
+        return path.read_bytes() != (path.parent / "gate" / path.name).read_bytes()
+    except OSError:
+        return False  # one of the two is not there: nothing to compare
 
 
 def _redo(stage: int) -> str:

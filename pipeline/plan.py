@@ -74,6 +74,7 @@ def build(recipe: Recipe, attempts: Mapping[int, int] = MappingProxyType({})) ->
     from pipeline.stages import registry
 
     _require_further(recipe)
+    _require_stages(recipe)
     beside = [kind for kind in ("reference", "alt_base") if getattr(recipe.evaluation, kind)]
     steps = [PlannedStep(0, kind) for kind in ("evaluate", *beside)]
     for stage in recipe.stages:
@@ -121,6 +122,19 @@ def with_optional(kinds: Sequence[str], wanted: Iterable[str]) -> tuple[str, ...
     for kind in wanted:
         found.insert(found.index(OPTIONAL_STEPS[kind]), kind)
     return tuple(found)
+
+
+def _require_stages(recipe: Recipe) -> None:
+    """A setting for a stage that does not exist changes nothing, which nobody would notice."""
+    from pipeline.stages import registry
+
+    rounds = recipe.data.revision_rounds
+    for number in rounds if isinstance(rounds, dict) else ():
+        try:
+            registry.stage(number)
+        except LookupError as error:
+            text = f"recipe {recipe.name!r}, field data.revision_rounds: {error.args[0]}. Correct the number."
+            raise UsageError(text) from None
 
 
 def _require_further(recipe: Recipe) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -102,14 +103,22 @@ def parse_line(line: bytes) -> Event | None:
     return Event(seq, t, raw["kind"], data)
 
 
+def _is_time(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
 def read_events(path: Path) -> Iterator[Event]:
-    """Every readable event of a file, in order; torn and foreign lines are passed over."""
+    """Every readable event of a file, in order; torn and foreign lines, and those without a time, are passed over."""
     if not path.exists():
         return
     with path.open("rb") as lines:
         for line in lines:
             event = parse_line(line)
-            if event is not None:
+            if event is not None and _is_time(event.t):
                 yield event
 
 

@@ -49,6 +49,12 @@ Count = Annotated[int, Field(ge=1, le=10**9)]
 Rounds = Annotated[int, Field(ge=0, le=4)]
 Rank = Annotated[int, Field(ge=1, le=512)]
 Length = Annotated[int, Field(ge=16, le=131072)]
+Epochs = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
+Temperature = Annotated[float, Field(ge=0.01, le=100, allow_inf_nan=False)]
+Schedule = Literal[
+    "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt"
+]
+"""How the learning rate falls, by the names of transformers; those that need no further setting."""
 
 
 class _Section(BaseModel):
@@ -64,7 +70,7 @@ def _different(values: tuple[Any, ...]) -> tuple[Any, ...]:
 class Model(_Section):
     """The base model."""
 
-    id: str  # hub id · local path · pypi:NAME · tiny
+    id: Annotated[str, Field(min_length=1)]  # hub id · local path · pypi:NAME · tiny
     revision: str | None = None  # hub ids only: a pinned commit
 
 
@@ -85,7 +91,7 @@ def _different_codes(lines: tuple[str, ...]) -> tuple[str, ...]:
 class Safety(_Section):
     """A model of the Llama Guard family (arXiv 2312.06674) that judges what was generated, before it is trained on."""
 
-    model: str  # an id as in `model.id`
+    model: Annotated[str, Field(min_length=1)]  # an id as in `model.id`
     revision: str | None = None
     categories: Annotated[tuple[Policy, ...], Field(min_length=1), AfterValidator(_different_codes)] = (
         LLAMA_GUARD_CATEGORIES  # "CODE: what is unsafe"
@@ -105,6 +111,24 @@ class PrecisionPlan(_Section):
     evaluate: Precision = Precision.BF16
 
 
+NOT_RETRIED = frozenset(
+    ("families", "filter", "min_accept", "max_length_limit", "max_runaway", "max_shortcut", "retries", "safety")
+)
+"""Fields of `data` that say what is made, what may be kept and how bad it may be. An automatic retry makes the same
+data in another way; were it to change these, limits would give way by themselves."""
+
+
+def _makes_data_anew(settings: tuple[str, ...]) -> tuple[str, ...]:
+    for setting in settings:
+        section, _, name = setting.partition("=")[0].strip().partition(".")
+        if section != "data" or name.partition(".")[0] in NOT_RETRIED:
+            raise ValueError(f"a retry changes how data are made (data.answer_temperature=0.5), not {section}.{name}")
+    return settings
+
+
+Retry = Annotated[tuple[str, ...], AfterValidator(_makes_data_anew)]
+
+
 class Data(_Section):
     """How many, how sampled, how filtered. Counts are totals over all families; remainders go to the first ones."""
 
@@ -112,8 +136,8 @@ class Data(_Section):
     instructions: Count = 1000  # kept after dedupe
     pool_seeds: Annotated[int, Field(ge=1, le=40)] = 7  # existing items shown to the model when it writes a new one
     few_shot: Annotated[int, Field(ge=1, le=40)] = 4  # examples before an answer
-    instruction_temperature: Positive = 0.9
-    answer_temperature: Positive = 0.7
+    instruction_temperature: Temperature = 0.9
+    answer_temperature: Temperature = 0.7
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
     answers: Annotated[int, Field(ge=1, le=1000)] = 4  # samples per instruction; the first is greedy
     filter: Literal["self", "verified"] = "self"
@@ -131,7 +155,7 @@ class Data(_Section):
     revision_rounds: Rounds | dict[int, Rounds] | None = None  # of every stage, or by stage; None = the stage's own
     rehearsal: Rate | None = None  # share of earlier stages' rows in the training data; None = the stage's own
     safety: Safety | None = None  # None = nothing is judged for safety
-    retries: Annotated[tuple[tuple[str, ...], ...], Field(max_length=2)] = (
+    retries: Annotated[tuple[Retry, ...], Field(max_length=2)] = (
         ("data.answer_temperature=0.5",),
         ("data.answer_temperature=0.3", "data.instruction_temperature=0.7"),
     )  # settings changed, one group an automatic retry, when a data set breaches its limits
@@ -159,11 +183,11 @@ class Sft(_Section):
 
     enabled: bool = True  # False: preference training starts from a fresh adapter
     learning_rate: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 1e-4
-    epochs: Positive = 2.0
+    epochs: Epochs = 2.0
     batch: Annotated[int, Field(ge=1, le=65536)] = 8  # effective
     micro_batch: Count | None = None  # rows that go through the model at a time; None = the whole batch
     warmup: Rate = 0.03
-    schedule: str = "cosine"
+    schedule: Schedule = "cosine"
     max_length: Length = 1024  # longer rows are dropped and counted, never cut
     checkpoint_steps: Count | None = None  # besides the wall-clock rule
 
@@ -178,12 +202,12 @@ class Dpo(_Section):
     loss_weights: tuple[float, ...] = (1.0, 0.2)
     beta: Positive = 5.0
     learning_rate: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 5e-6
-    epochs: Positive = 1.0
+    epochs: Epochs = 1.0
     batch: Annotated[int, Field(ge=1, le=65536)] = 8
     micro_batch: Count | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0  # `robust` only: the measured share of flipped labels
     warmup: Rate = 0.1
-    schedule: str = "linear"
+    schedule: Schedule = "linear"
     max_length: Length = 1024
     checkpoint_steps: Count | None = None
 

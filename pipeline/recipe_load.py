@@ -14,6 +14,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from pipeline import yaml_text
 from pipeline.recipe import RECIPE_NAMES, Recipe, RecipeError
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
@@ -106,8 +107,7 @@ def _parse(path: Path) -> tuple[dict[str, Any], dict[Path_, Origin]]:
     """The mapping in a file and where each of its fields stands."""
     try:
         text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        body = yaml.safe_load(text)
+        node, body = yaml_text.parse(text)
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} cannot be read: {error}. Give a readable YAML file in UTF-8.") from None
     except yaml.MarkedYAMLError as error:
@@ -115,14 +115,10 @@ def _parse(path: Path) -> tuple[dict[str, Any], dict[Path_, Origin]]:
         at = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise RecipeError(f"{path}{at}: not valid YAML: {error.problem}. Check indentation and quotes there.") from None
     except yaml.YAMLError as error:
-        raise RecipeError(f"{path}: not valid YAML: {error}. Save it as plain UTF-8 text.") from None
+        raise RecipeError(f"{path}: not valid YAML: {error}. Write it as plain values in UTF-8.") from None
     if not isinstance(node, yaml.MappingNode) or not isinstance(body, dict):
         raise RecipeError(f"{path}, line 1: a recipe is a mapping of fields, such as `name: mine`.")
-    try:
-        found = list(_lines(node, str(path)))
-    except RecursionError:
-        raise RecipeError(f"{path}: its fields are nested without end. Remove the alias that holds itself.") from None
-    return body, {where: Origin(str(path), line) for where, line in found}
+    return body, {where: Origin(str(path), line) for where, line in _lines(node, str(path))}
 
 
 def _lines(node: yaml.Node, source: str, prefix: Path_ = ()) -> Iterator[tuple[Path_, int]]:
@@ -161,7 +157,7 @@ def _overlay(body: dict[str, Any], origins: dict[Path_, Origin], text: str) -> N
     if not equals or not all(where):
         raise RecipeError(f"--set {text}: write it as section.field=value, for example data.instructions=200.")
     try:
-        parsed = yaml.safe_load(value)
+        _, parsed = yaml_text.parse(value)
     except yaml.YAMLError:
         raise RecipeError(f"--set {text}: the value is not valid YAML. Quote it.") from None
     section = body

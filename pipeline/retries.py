@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import write_atomic
+from pipeline.errors import UsageError
 from pipeline.recipe import Recipe
 from pipeline.recipe_load import overlaid
 
@@ -46,7 +47,12 @@ class Retries:
     def _read(self, digest: str) -> list[dict[str, Any]]:
         """What was spent under this very recipe; another recipe begins anew."""
         try:
-            body = json.loads(self._path.read_text())
-            return list(body["retries"]) if body["recipe_sha256"] == digest else []
+            body = json.loads(self._path.read_bytes())
+            spent = [{"set": list(map(str, e["set"])), "because": str(e["because"])} for e in body["retries"]]
+            return spent if body["recipe_sha256"] == digest else []
         except FileNotFoundError:
             return []
+        except (OSError, ValueError, KeyError, TypeError):
+            raise UsageError(
+                f"{self._path} cannot be read. Restore it: it says with which settings the stage's data are made."
+            ) from None

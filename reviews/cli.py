@@ -6,7 +6,6 @@ Data goes to stdout (`--json`: stable), narration to stderr. Exit codes: 0 ok, 1
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from reviews import verbs
 from reviews.files import Review, read_reviews, render
 from reviews.findings import SEVERITIES
 from task_board.errors import FAILED, OK, USAGE, BoardError, UsageError, sentence
+from task_board.output import as_json, say
 
 DEFAULT = Path("reviews")
 
@@ -99,12 +99,12 @@ def run(options: argparse.Namespace, root: Path | None = None, board: Path | Non
         act: Callable[[argparse.Namespace], int] = options.act
         return act(options)
     except BoardError as error:
-        print(sentence(error), file=sys.stderr)
+        say(sentence(error), sys.stderr)
         return error.exit_code
 
 
 def _out(options: argparse.Namespace, data: Any, text: str) -> int:
-    print(json.dumps(data, indent=2) if options.json else text)
+    say(as_json(data) if options.json else text)
     return OK
 
 
@@ -128,7 +128,7 @@ def _show(options: argparse.Namespace) -> int:
         for item in answer.findings:
             where = f" ({item.path}{f':{item.line}' if item.line else ''})" if item.path else ""
             lines.append(f"    {answer.reviewer} {item.severity}: {item.title}{where}")
-    text = Path(review.request).read_bytes().decode("utf-8", "replace") if review.request else ""
+    text = verbs.read_bytes(Path(review.request)).decode("utf-8", "replace") if review.request else ""
     return _out(
         options, {**review.as_dict(), "responses": answers, "text": text}, "\n".join([*lines, "", text]).rstrip()
     )
@@ -170,7 +170,7 @@ def _tasks(options: argparse.Namespace) -> int:
             {"title": d.title, "priority": d.priority, "from_review": d.from_review, "finding": d.key} for d in drafts
         ]
         return _out(options, data, "\n".join(f"P{d.priority}  {d.title}" for d in drafts) or "no findings")
-    print(f"{len(made)} made, {len(drafts) - len(made)} there already", file=sys.stderr)
+    say(f"{len(made)} made, {len(drafts) - len(made)} there already", sys.stderr)
     return _out(options, [task.as_dict() for task in made], "\n".join(task.file for task in made))
 
 

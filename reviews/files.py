@@ -1,8 +1,8 @@
 """Reading requests and responses of every layout: who was asked, who has answered, with which verdict and findings.
 
 Layouts: unified (`requests/`, or lanes such as `pending/`, and `responses/`, `archive/<cycle>/`), per reviewer
-(`<reviewer>/{pending,in_progress,done,responses}`), and raw text files beside them. A response without a verdict is INVALID and counts as no answer.
-Nothing here writes.
+(`<reviewer>/{pending,in_progress,done,responses}`), and raw text files beside them. A response without a verdict is
+INVALID and counts as no answer. Nothing here writes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from reviews.findings import SEVERITIES, Finding, read_findings
 from reviews.verdicts import APPROVE, INVALID, read_verdict
 from task_board import fields
 from task_board.document import Document, one_line, plain
+from task_board.reading import read_file
 
 UNIFIED, PER_REVIEWER, ARCHIVE, RAW = "unified", "per-reviewer", "archive", "raw"
 REQUEST_FOLDERS = ("pending", "in_progress", "done", "completed", "requests")
@@ -395,9 +396,9 @@ def _title(document: Document) -> str:
 
 def _document(path: Path) -> Document:
     try:
-        return Document(path.read_bytes())
+        return Document(read_file(path))
     except OSError:
-        return Document(b"")  # unreadable: no verdict, hence INVALID
+        return Document(b"")  # unreadable, or far too long: no verdict, hence INVALID
 
 
 def _is_text(path: Path) -> bool:

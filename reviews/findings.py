@@ -45,7 +45,7 @@ _LABEL = re.compile(
 """At the beginning of a line that is in no list: only what cannot be prose ("Important: …", "Low memory …")."""
 _SAID = re.compile(rf"^\W*severity\W*[:|]\W*({_NAMES})\b", re.IGNORECASE)
 _COUNT = re.compile(
-    r"^\W*\d+\W*(?:(?:critical|high|medium|low|open|new|total|issues?|findings?|problems?|items?|found|each|\d+)\W*)*$",
+    r"^\W*+\d++\W*+(?:(?:critical|high|medium|low|open|new|total|issues?|findings?|problems?|items?|found|each|\d++)\W*+)*+$",
     re.IGNORECASE,
 )
 _MENDED = re.compile(r"~~.*~~\W*(?:fixed|resolved|done|mended|withdrawn|no longer\b.*)?\W*$", re.IGNORECASE)

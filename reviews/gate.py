@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from reviews.files import Review, read_reviews
+from reviews.files import ARCHIVE, Review, read_reviews
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,8 @@ def deployment_gate(
     """May a run of `recipe` start?
 
     The newest request whose Type says deployment, or whose Recipe is this one, decides; an older approval does not
-    outlive a newer refusal. Archived requests count.
+    outlive a newer refusal. Archived requests count, but of one day an open one is newer, and an open one without a
+    date is the newest of all.
 
     Args:
         root: folder of the reviews.
@@ -37,7 +39,7 @@ def deployment_gate(
     if not required or recipe in ("demo", "smoke"):
         return Clearance(True, "no review is asked for")
     found = [review for review in read_reviews(root) if review.request and _concerns(review, recipe)]
-    found.sort(key=lambda review: (review.created or "", review.id))
+    found.sort(key=_age)
     refusal = _refusal(found[-1] if found else None, recipe, commit)
     last = found[-1].id if found else None
     if refusal is None:
@@ -47,10 +49,17 @@ def deployment_gate(
     return Clearance(False, refusal, "Finish the review, or start with --without-review, which is recorded.", last)
 
 
+def _age(review: Review) -> tuple[str, bool, str, str]:
+    """Sorts the newest last."""
+    live = review.layout != ARCHIVE
+    created = review.created or ("9" if live else "")
+    return created[:10], live, created, review.id
+
+
 def _concerns(review: Review, recipe: str) -> bool:
-    named = review.headers.get("recipe", "").strip().lower()
+    named = re.findall(r"[\w.-]+", review.headers.get("recipe", "").lower())
     if named:
-        return named == recipe.lower()
+        return recipe.lower() in {word.strip(".").removesuffix(".yaml") for word in named}
     return "deploy" in review.headers.get("type", "").lower()
 
 

@@ -145,7 +145,7 @@ def archive(
             source = Path(path).relative_to(root)
             target = f"archive/{cycle}/{_shelf(review, source, folder)}"
             changes.append(store.Change(source.as_posix(), target))
-            seen[source.as_posix()] = _bytes(Path(path))
+            seen[source.as_posix()] = read_bytes(Path(path))
         _fits(root, [str(change.target) for change in changes])
         store.commit(root, "archive", changes, seen, now)
     return [str(root / str(change.target)) for change in changes]
@@ -232,7 +232,8 @@ def _write(root: Path, op: str, target: str, raw: bytes, now: datetime) -> None:
     store.commit(root, op, [store.Change(None, target, (edits.Edit(0, b"", raw),))], {}, now)
 
 
-def _bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """What the file holds. Raises BoardError when it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

@@ -48,6 +48,8 @@ _BOLD_CRITERIA = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _DEEPEST = 8
+UNREAD = "cannot be read"
+"""How the problem of a file begins that the system would not give."""
 
 
 def homes(root: Path, depth: int = 3) -> list[Path]:
@@ -150,7 +152,7 @@ def read_task(path: Path, place: Lane) -> Task | None:
         document = Document(read_file(path))
     except OSError as problem:
         document = Document(b"")
-        problems.append(f"cannot be read: {problem.strerror or problem}")
+        problems.append(f"{UNREAD}: {problem.strerror or problem}")
     said = headers.read(document)
     if _no_task(path.name, name, said):
         return None
@@ -270,7 +272,8 @@ def _cached(path: Path, place: Lane, cache: Cache | None) -> Task | None:
     if known is not None and known[0] == mark and (known[1].lane, known[1].home) == (place.name, str(place.home)):
         return known[1]
     task = read_task(path, place)
-    if task is not None and mark is not None:
+    # What could not be read now may be readable in a moment, although nothing about the file changes.
+    if task is not None and mark is not None and not any(text.startswith(UNREAD) for text in task.problems):
         cache[name] = (mark, task)
     else:
         cache.pop(name, None)

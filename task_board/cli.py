@@ -6,19 +6,18 @@ Data goes to stdout (`--json`: stable), narration to stderr. Exit codes: 0 ok, 1
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from task_board import board, health, verbs
-from task_board.document import Document, printable
+from task_board.document import Document
 from task_board.errors import FAILED, OK, USAGE, BoardError, UsageError, sentence
 from task_board.index import kept
+from task_board.output import as_json, say
 from task_board.task import Task
 
 DEFAULT = Path("task_board")
@@ -90,7 +89,7 @@ def run(options: argparse.Namespace, root: Path | None = None) -> int:
         act: Callable[[argparse.Namespace], int] = options.act
         return act(options)
     except BoardError as error:
-        _print(sentence(error), sys.stderr)
+        say(sentence(error), sys.stderr)
         return error.exit_code
 
 
@@ -111,27 +110,8 @@ def _build_new(parser: argparse.ArgumentParser) -> None:
 
 
 def _out(options: argparse.Namespace, data: Any, text: str) -> int:
-    _print(_json(data) if options.json else text, sys.stdout)
+    say(as_json(data) if options.json else text)
     return OK
-
-
-def _print(text: str, stream: TextIO) -> None:
-    """Print at once, whatever the stream can encode. Raises BoardError when it takes no more."""
-    encoding = stream.encoding or "utf-8"
-    try:
-        shown = text if _harmless(text) else printable(text)
-        print(shown.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
-    except OSError as error:
-        # What is left in the buffer would fail once more when the program ends.
-        with open(os.devnull, "w") as nothing:
-            os.dup2(nothing.fileno(), stream.fileno())
-        if not isinstance(error, BrokenPipeError) and stream is sys.stdout:  # a reader such as `head` has enough
-            raise BoardError(f"the output cannot be written: {error.strerror}", "The command itself ran.") from error
-
-
-def _harmless(text: str) -> bool:
-    """Nothing but printable ASCII and line ends: JSON of thousands of tasks need not be searched."""
-    return text.isascii() and text.replace("\n", "").isprintable()
 
 
 def _days(text: str) -> float:
@@ -139,14 +119,6 @@ def _days(text: str) -> float:
     if not (math.isfinite(value) and 0 <= value <= 36_500):
         raise argparse.ArgumentTypeError(f"{text} is no number of days from 0 to 36500")
     return value
-
-
-def _json(data: Any) -> str:
-    """Long lists with one item a line: `indent` on thousands of tasks costs more than reading them."""
-    # ASCII with escapes: file names that are no UTF-8 survive it.
-    if isinstance(data, list) and data:
-        return "[\n" + ",\n".join("  " + json.dumps(item) for item in data) + "\n]"
-    return json.dumps(data, indent=2)
 
 
 def _told(options: argparse.Namespace, task: Task) -> int:
@@ -209,7 +181,7 @@ def _start(options: argparse.Namespace) -> int:
 def _done(options: argparse.Namespace) -> int:
     task = verbs.done(options.root, options.id, options.notes)
     if task.criteria.open:
-        _print(f"{task.criteria.open} success criteria are still open; `check` ticks them", sys.stderr)
+        say(f"{task.criteria.open} success criteria are still open; `check` ticks them", sys.stderr)
     return _told(options, task)
 
 

@@ -72,6 +72,8 @@ class Document:
     @cached_property
     def fenced(self) -> list[bool]:
         """For each line: is it a fence, inside one, or inside a comment?"""
+        if not self._has_fences:
+            return [False] * len(self.lines)
         fenced = _fenced(self.lines)
         return _commented(self.lines, fenced) if "<!--" in self.body else fenced
 

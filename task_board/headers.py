@@ -35,11 +35,13 @@ _ITEM = re.compile(r"[ \t>]*[-*+][ \t]+(.*)$")
 _ONE_WORD = re.compile(r"^[ \t]*+[-*+][ \t]++(?:\[[ xX]\][ \t]+)?`([\w-]++(?:\.md)?)`[ \t]*+$", re.MULTILINE)
 _STRUCK = re.compile(r"~~.*?~~")
 _OTHERS = re.compile(
-    r"\s*([-*+]\s+)?\W*(?:blocks|blocking|unblocks|enables|required by|needed by|used by|"
+    r"\s*+([-*+]\s++)?+\W*+(?:blocks|blocking|unblocks|enables|required by|needed by|used by|"
     r"depended on by|related|see also)\b",
     re.IGNORECASE,
 )
 """The beginning of a line that names tasks which this one does not wait for."""
+_OTHERS_WORDS = re.compile("block|enables|by|related|see", re.IGNORECASE)
+"""One of these is in every such line."""
 
 
 def read(document: Document) -> dict[str, str]:
@@ -50,7 +52,7 @@ def read(document: Document) -> dict[str, str]:
     for line, key, value in document.headers if whole else document.front_headers:
         name = _WANTED.get(key)
         if name and name not in found and (line < front or key in _ANYWHERE):
-            if "|" in value and (columns := _columns(document, line)):
+            if document.lines[line].lstrip().startswith("|") and (columns := _columns(document, line)):
                 found |= {key: value for key, value in columns.items() if key not in found}
                 continue
             shown = fields.optional(value or (_items(document, line) if name == "depends_on" else ""))
@@ -83,13 +85,13 @@ def depends_on(document: Document, said: dict[str, str]) -> list[str]:
 
 def _waited_for(document: Document, section: range) -> list[str]:
     """Lines of the section without "Blocks: …" and the list below it."""
+    lines = [document.lines[n] for n in section if not document.fenced[n]]
+    if not _OTHERS_WORDS.search("\n".join(lines)):
+        return lines
     kept: list[str] = []
     other: int | None = None
-    for number in section:
-        line = document.lines[number]
+    for line in lines:
         indent = len(line) - len(line.lstrip())
-        if document.fenced[number]:
-            continue
         if match := _OTHERS.match(line):
             # An item speaks for what is deeper; a line of its own for the list below it.
             other = indent if match[1] else -1

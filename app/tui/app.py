@@ -20,9 +20,10 @@ from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Static
 
 from app.actions.base import Action
-from app.errors import OK
+from app.errors import FAILED, OK
 from app.tui import acts, performing
 from app.tui.bridge import RATE_HZ, Bridge
+from app.tui.hangup import leave_with_the_terminal
 from app.tui.keyboard import Keyboard
 from app.tui.keys import textual_keys
 from app.tui.notify import Notifier, method
@@ -110,7 +111,7 @@ class PanelApp(Keyboard):
         self.set_interval(1 / RATE_HZ, self.tick)
         self.run_worker(self.controller.run(), group="services", exit_on_error=False)
         self.call_after_refresh(self.repaint)
-        acts.leave_with_the_terminal(self)
+        leave_with_the_terminal(self)
         if self.demo:
             self.call_after_refresh(self.do, "demo")
 
@@ -242,4 +243,4 @@ def run_panel(
     asked = wants_ascii(os.environ) if ascii_only is None else ascii_only
     app = PanelApp(held, demo=demo, ascii_only=asked)
     result = app.run()
-    return app.return_code or 0 if result is None else result
+    return result if result is not None else app.return_code or FAILED  # who leaves in order gives a result

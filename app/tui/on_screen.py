@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from textual.app import App
+from textual.driver import Driver
 from textual.filter import LineFilter
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher
@@ -23,6 +24,15 @@ class OnScreen(App[int]):
         """Those of the library, and the one that leaves nothing but ASCII where that is all there may be."""
         found = super().get_line_filters()
         return [*found, AsciiOnly()] if self.ascii_only else found
+
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's choice; in a terminal one that bears bytes which are no text."""
+        found = super().get_driver_class()
+        if found.__name__ != "LinuxDriver":
+            return found
+        from app.tui.typed_bytes import TolerantDriver
+
+        return TolerantDriver
 
     @property
     def views(self) -> ContentSwitcher:

@@ -16,8 +16,9 @@ from app.tui.meters import Meters
 from app.tui.series import Series
 from app.tui.theme import UNICODE, Glyphs
 
-POLL_S, TRANSITION_POLL_S, HEARTBEAT_S = 12.0, 2.0, 10.0
-"""Periods of the sources (seconds): provider, provider while a pod starts or stops, a running run's heartbeat."""
+POLL_S, TRANSITION_POLL_S, HEARTBEAT_S, PING_S, WATCH_S = 12.0, 2.0, 10.0, 15.0, 60.0
+"""Periods of the sources (seconds): provider, provider while a pod starts or stops, a running run's heartbeat, the
+link's own word, the pod's watchdog."""
 
 STALE_AFTER = 3
 """A source older than this many of its periods is stale."""
@@ -98,6 +99,16 @@ class Picture:
         if self.run is None or self.run.state not in LIVE:
             return False
         return self.run_age is None or self.run_age > STALE_AFTER * HEARTBEAT_S
+
+    @property
+    def link_stale(self) -> bool:
+        """A link that counts as up, over which nothing has come for three of its own words: it may be half open."""
+        return self.state.link.state == "up" and (self.data_age or 0.0) > STALE_AFTER * PING_S
+
+    @property
+    def watch_stale(self) -> bool:
+        """The pod's watchdog was not heard of for three rounds, so that its deadline may have moved."""
+        return self.state.watch is not None and self.now - self.state.watch.at > STALE_AFTER * WATCH_S
 
     def elapsed(self, step: StepView) -> float | None:
         """Seconds a step has taken; of a running one until now."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, cast
 
-from app.errors import OK
+from app.errors import FAILED
 from app.tui.app import PanelApp
 from app.tui.theme import wants_ascii
 
@@ -18,4 +18,4 @@ def run_replay(player: Player) -> int:
     """Show a recording until it is left. Ages are as they were then. Returns an exit code."""
     app = PanelApp(cast("Controller", player), ascii_only=wants_ascii(os.environ), clock=player.clock)
     result = app.run()
-    return app.return_code or OK if result is None else result
+    return result if result is not None else app.return_code or FAILED

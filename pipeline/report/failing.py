@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.gates import TUNED, Decision
+from pipeline.protocol import Verdict
 from pipeline.report.reading import RunFiles
 from pipeline.report.wording import percent
 
@@ -82,9 +83,12 @@ def split(found: Iterable[FamilyFailures]) -> list[tuple[str, int]]:
 
 
 def why(decision: Decision | None, found: Sequence[FamilyFailures]) -> str:
-    """What lies behind a gate that did not pass, as running text; empty where there is nothing to explain."""
+    """What lies behind a gate that did not pass, as running text; empty where there is nothing to explain, or where
+    none of the numbers may be relied on."""
     failures = sum(one.failures for one in found)
     if decision is None or decision.verdict.advances or not failures:
+        return ""
+    if decision.verdict in (Verdict.INVALID, Verdict.MISSING):
         return ""
     sentences = [
         _how(found, failures),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.gates import TUNED, Decision
+from pipeline.gating import altered
 from pipeline.plan import OPTIONAL_STEPS, STAGE_STEPS, with_optional
 from pipeline.protocol import Event, RunPaths, read_events
 
@@ -86,6 +87,9 @@ class RunFiles:
     def gate(self, stage: int) -> Decision | None:
         raw = self.json(f"stage-{stage}/gate.json")
         if raw is None:
+            return None
+        if altered(self.paths.gate(stage)):
+            self._problem(f"stage-{stage}/gate.json", f"altered: it is not what stage-{stage}/gate decided")
             return None
         try:
             return Decision.from_dict(raw)

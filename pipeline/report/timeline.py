@@ -10,10 +10,13 @@ from typing import Any
 
 from pipeline import ledger
 from pipeline.events import unix
-from pipeline.protocol import Event
+from pipeline.protocol import Event, Verdict
 from pipeline.report.charts import Span, span_plot
+from pipeline.report.overview import overrides
 from pipeline.report.reading import STEPS, RunFiles
 from pipeline.report.wording import percent
+
+ENDED = ("done", "reused", "skipped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,20 +138,28 @@ def timeline(files: RunFiles) -> Timeline:
         rows,
         spend.seconds if spend else None,
         spend.usd if spend else None,
-        _str(last, "state") if finished else _unended(last, rows),
+        _str(last, "state") if finished else _unended(last, rows) or _at_a_gate(files, events),
         _str(last, "reason") if finished else None,
     )
 
 
 def _unended(last: Event | None, rows: Sequence[StepRow]) -> str | None:
     """The state of a run that has not said that it ended: the report itself is the last thing a run writes."""
-    if last is None:
+    if last is not None and rows and all(row.state in ENDED for row in rows):
+        return "finished"
+    return None
+
+
+def _at_a_gate(files: RunFiles, events: Sequence[Event]) -> str | None:
+    """The same of a run that did not come to its last step: it ended where a gate did not let it pass."""
+    told = [e for e in events if e.kind in ("run_started", "step_started", "gate", "run_finished")]
+    if not told:
         return None
-    return (
-        "finished"
-        if rows and all(row.state in ("done", "reused", "skipped") for row in rows)
-        else "running or interrupted"
-    )
+    stage, on = told[-1].get("stage"), [verdict for verdict in Verdict if verdict.advances]
+    passed_over = [entry.get("stage") for entry in overrides(files)]
+    if told[-1].kind == "gate" and told[-1].get("verdict") not in on and stage not in passed_over:
+        return f"finished: stopped at the gate of stage {stage}"
+    return "running or interrupted"
 
 
 def _planned(files: RunFiles, events: Iterable[Event]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.artifacts import write_atomic
 from pipeline.comparisons import ConditionResult
 from pipeline.conditions import read_conditions, read_json
+from pipeline.gate_input import NEAR
 from pipeline.gates import AaCheck, Audit, EarlierStage, GateInput, decide
 from pipeline.steps.base import Step, StepContext
 from pipeline.steps.common import held_out, stage_of
@@ -75,7 +76,7 @@ def _kept_level(ctx: StepContext, number: int) -> float:
 
 def _held(before: ConditionResult | None, wanted: float) -> bool:
     """Whether the level was there to be lost: a set that never reached it can only fall by the paired test."""
-    return before is None or before.successes("strict") >= wanted * before.trials
+    return before is None or before.successes("strict") / max(1, before.trials) + NEAR >= wanted
 
 
 def _audit(summary: Mapping[str, Any]) -> Audit | None:

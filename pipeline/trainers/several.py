@@ -42,11 +42,14 @@ def spawn_dpo(
 
 
 def _train(job: Mapping[str, Any], train: Train, plan: Plan) -> dict[str, Any]:
+    weights, device = Path(job["weights"]), job["device"]
+    if device == "cpu":
+        os.environ["ACCELERATE_TORCH_DEVICE"] = device  # else it is "cpu:0", to which torch loads no checkpoint
+    else:
+        device = f"{device}:{os.environ['LOCAL_RANK']}"
     from pipeline.models.load import load_model, load_tokens
     from pipeline.trainers import preference, trl_trainer
 
-    weights = Path(job["weights"])
-    device = job["device"] if job["device"] == "cpu" else f"{job['device']}:{os.environ['LOCAL_RANK']}"
     with plan.times.count("loading"):
         model, tokens = load_model(weights, plan.precision, device), load_tokens(weights)
     if job["kind"] == "sft":

@@ -210,3 +210,15 @@ def test_ctrl_c_leaves_the_run_alone_and_says_so(here: Run, workspace_dir: Path)
             assert "is running" in refused.stderr
         finally:
             here(workspace_dir, "pod", "stop", "--force")
+
+
+@pytest.mark.parametrize("term", ["dumb", ""])
+def test_a_terminal_that_cannot_draw_gets_the_status_and_not_the_panel(
+    term: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setattr(cli, "_panel", lambda *_: pytest.fail("it was opened"))
+    assert cli.main(["-C", str(tmp_path)]) == 0
+    assert "no run yet" in capsys.readouterr().out

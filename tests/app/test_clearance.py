@@ -59,6 +59,14 @@ def test_a_reason_passes_the_gate_and_an_empty_one_does_not(tmp_path: Path) -> N
         clear(supervisor(tmp_path), "big", "  ")
 
 
+def test_a_commit_that_git_would_take_for_an_option_is_none(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    review(tmp_path, "APPROVED", "--output=made")
+    with pytest.raises(Refused, match="names no commit"):
+        clear(supervisor(tmp_path), "big")
+    assert not (tmp_path / "made").exists()
+
+
 def test_an_approval_holds_for_the_code_it_was_about_and_no_other(tmp_path: Path) -> None:
     def git(*words: str) -> str:
         argv = ["git", "-c", "user.name=n", "-c", "user.email=n@example.org", *words]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline import attempts
+from pipeline.errors import UsageError
 from pipeline.gating import GateResult
 from pipeline.plan import PlannedStep, build, inputs_of
 from pipeline.protocol import Verdict
@@ -113,3 +114,12 @@ def test_steps_that_look_at_a_block_say_so_and_no_others() -> None:
     assert {"evaluate", "baseline", "gate"} <= looking
     data = {"generate", "answer", "revise", "critique", "filter", "sft", "pairs", "dpo", "merge"}
     assert not data & looking  # they are not made again for a fresh block
+
+
+@pytest.mark.parametrize("text", ["", "7", "{}x", '[{"attempt": 1}]', '[{"attempt": "one", "maker": "m"}]', "\xff"])
+def test_damaged_notes_of_attempts_are_refused_so_that_no_block_is_used_twice(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "stage-1" / attempts.NAME
+    path.parent.mkdir()
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UsageError, match="which held-out block"):
+        attempts.present(tmp_path, recipe())

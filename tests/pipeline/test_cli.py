@@ -12,6 +12,7 @@ import pytest
 from pipeline.__main__ import main, place
 from pipeline.protocol import EXIT_FAILED, EXIT_OK, EXIT_USAGE
 from pipeline.recipe import RECIPE_NAMES
+from pipeline.report.reading import RunFiles
 from pipeline.runner import run
 from tests.pipeline.fake_run import options
 from tests.pipeline.fake_steps import run_dir_of
@@ -38,6 +39,19 @@ def test_status_digest_and_validate_read_a_finished_run(finished: Path, capsys: 
     assert len(capsys.readouterr().out.strip()) == 64
     assert main(["validate", "run", str(finished)]) == EXIT_OK
     assert capsys.readouterr().out == ""
+
+
+def test_a_verdict_written_over_by_hand_is_found_and_never_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(options(tmp_path))
+    path = run_dir_of(tmp_path) / "stage-1/gate.json"
+    path.write_bytes(path.read_bytes().replace(b"PASS", b"NO_HEADROOM"))
+    assert main(["validate", "run", str(run_dir_of(tmp_path))]) == EXIT_FAILED
+    assert "stage-1/gate.json: is not what stage-1/gate decided" in capsys.readouterr().out
+    assert main(["status", str(run_dir_of(tmp_path)), "--json"]) == EXIT_OK
+    assert json.loads(capsys.readouterr().out)["stages"][0]["verdict"] == "MISSING"
+    assert RunFiles(run_dir_of(tmp_path)).gate(1) is None
 
 
 def test_a_flipped_byte_is_found_by_validate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

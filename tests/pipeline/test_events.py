@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.events import EventWriter, iso, unix
-from pipeline.protocol import parse_line, read_events
+from pipeline.protocol import Event, parse_line, read_events
 
 
 class Clock:
@@ -150,3 +150,9 @@ def test_an_unknown_number_is_null_and_nan_is_refused(path: Path, clock: Clock) 
 def test_times_round_trip(clock: Clock) -> None:
     assert iso(clock()) == "2023-11-14T22:13:20.000Z"
     assert unix(iso(clock())) == clock()
+
+
+def test_an_event_without_a_time_is_passed_over(path: Path) -> None:
+    good = Event(0, "2026-01-02T03:04:05.000Z", "warning", {}).to_line()
+    path.write_bytes(good + good.replace(b"2026-01-02T03:04:05.000Z", b"yesterday"))
+    assert [event.t for event in read_events(path)] == ["2026-01-02T03:04:05.000Z"]

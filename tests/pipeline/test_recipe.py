@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.errors import UsageError
 from pipeline.plan import build
 from pipeline.recipe import RECIPE_NAMES, Precision, Recipe, RecipeError
 from pipeline.recipe_load import RECIPES, load, names
@@ -59,6 +60,14 @@ def test_overlays_come_last_and_are_checked() -> None:
         ("data.instuctions=3", "field data.instuctions: unknown field. Did you mean 'instructions'?"),
         ("data.pairs=many", "field data.pairs: Input should be a valid integer"),
         ("data.retries=[[data.nonsense=1]]", "field data.nonsense: unknown field"),
+        ("data.retries=[[data.min_accept=0]]", "a retry changes how data are made"),
+        ("data.retries=[[data.filter=verified]]", "a retry changes how data are made"),
+        ("data.retries=[[evaluation.threshold=0]]", "a retry changes how data are made"),
+        ("data.answer_temperature=1.0e+300", "less than or equal to 100"),
+        ("train.sft.schedule=banana", "field train.sft.schedule: Input should be 'linear', 'cosine'"),
+        ("train.sft.epochs=1.0e+300", "less than or equal to 1000"),
+        ("model.id=''", "at least 1 character"),
+        ("seed=!!bool maybe", "not valid YAML"),
         ("seed", "write it as section.field=value"),
         ("seed=[", "not valid YAML"),
         ("model.id.x=3", "'id' is a value, not a section"),
@@ -96,6 +105,25 @@ def test_a_malformed_file_is_told_with_file_line_and_remedy(tmp_path: Path, text
         load(path)
     assert f"{path}, line {line}" in str(caught.value)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "seed: !!bool maybe", "seed: !!timestamp foo", 'seed: !!int ""', f"seed: {'9' * 5000}", f"seed: {'[' * 400}",
+        f"seed: {'[' * 400}{']' * 400}", "data: &d {families: *d}",
+        "\n".join(["a0: &a0 [x, x, x]", *(f"a{k + 1}: &a{k + 1} [{', '.join([f'*a{k}'] * 9)}]" for k in range(8))]),
+    ],
+    ids=["bool", "time", "int", "long", "deep", "closed", "itself", "bomb"],
+)  # fmt: skip
+def test_whatever_yaml_can_be_made_to_do_is_refused_in_a_sentence(tmp_path: Path, text: str) -> None:
+    with pytest.raises(RecipeError, match=r"mine\.yaml.*not valid YAML"):
+        load(write(tmp_path / "mine.yaml", f"{GOOD}{text}\n"))
+
+
+def test_revision_rounds_of_a_stage_that_does_not_exist_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"field data\.revision_rounds: there is no stage 9"):
+        build(load("demo", ["data.revision_rounds={9: 2}"]))
 
 
 def test_a_missing_field_is_named(tmp_path: Path) -> None:

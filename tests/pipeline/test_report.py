@@ -12,7 +12,7 @@ import example_run as example
 import pytest
 
 from pipeline.gates import Decision
-from pipeline.protocol import Verdict
+from pipeline.protocol import Event, Verdict
 from pipeline.report import wording
 from pipeline.report.answer import answer
 from pipeline.report.reading import RunFiles
@@ -354,6 +354,38 @@ def test_the_cost_of_a_run_counts_what_the_machine_was_held_for(finished: Path) 
 def test_an_interrupted_run_is_not_called_finished(run: Path) -> None:
     example.events(run, finished=False)
     assert timeline(RunFiles(run)).state == "running or interrupted"
+
+
+def gate_told(run: Path, verdict: str) -> None:
+    """Events of a run that has just announced a gate, its last steps not begun: when its report is written."""
+    example.events(run, finished=False)
+    lines = (run / "events.jsonl").read_bytes().splitlines(keepends=True)
+    told = Event(len(lines), "2026-01-02T03:40:00.000Z", "gate", {"stage": 1, "verdict": verdict})
+    (run / "events.jsonl").write_bytes(b"".join([*lines, told.to_line()]))
+
+
+def test_a_run_that_a_gate_stopped_is_not_called_interrupted_in_its_own_report(run: Path) -> None:
+    gate_told(run, "FAIL")
+    assert timeline(RunFiles(run)).state == "finished: stopped at the gate of stage 1"
+
+
+def test_a_gate_that_lets_the_chain_go_on_ends_nothing(run: Path) -> None:
+    gate_told(run, "PASS")
+    assert timeline(RunFiles(run)).state == "running or interrupted"
+    gate_told(run, "FAIL")
+    body = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**body, "overrides": [{"stage": 1, "verdict": "FAIL", "reason": "so"}]}))
+    assert timeline(RunFiles(run)).state == "running or interrupted"
+
+
+@pytest.mark.parametrize("verdict", ["INVALID", "MISSING"])
+def test_numbers_that_may_not_be_relied_on_explain_nothing(run: Path, verdict: str) -> None:
+    body = json.loads((run / "stage-1/gate.json").read_text())
+    (run / "stage-1/gate.json").write_text(json.dumps({**body, "verdict": verdict, "reason": "unlike"}))
+    render(run)
+    shown = (run / "report.md").read_text()
+    assert "The reason: unlike." in shown
+    assert "fail strictly" not in shown
 
 
 @pytest.mark.parametrize(

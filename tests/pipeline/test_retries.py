@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from pipeline.errors import UsageError
 from pipeline.recipe_load import load
 from pipeline.retries import NAME, Retries
 from tests.pipeline.fake_run import recipe
@@ -63,3 +64,12 @@ def test_the_declared_settings_of_a_shipped_recipe_can_be_applied(name: str, tmp
     while data.next("bad") is not None:
         assert data.recipe != load(name)
     assert data.count == len(load(name).data.retries)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"recipe_sha256": "x", "retries": [1]}', "\xff"])
+def test_a_damaged_list_of_retries_is_refused_and_never_taken_for_none(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "stage-1" / NAME
+    path.parent.mkdir()
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UsageError, match="cannot be read"):
+        Retries(tmp_path, 1, recipe())

@@ -153,8 +153,10 @@ def test_the_eleventh_answer_is_newer_than_the_ninth(tmp_path: Path) -> None:
         "### HIGH\n1. none" + "!" * 60_000 + "x",
         "- x - " + "*" * 60_000 + "high" + "*" * 60_000 + "x",
         "```" + " " * 60_000 + "x\na\n```",
+        "### HIGH\n- " + "1" * 200 + "x",
+        "### HIGH\n" + "1" * 50_000 + "x",
     ],
-    ids=range(7),
+    ids=range(9),
 )
 def test_no_answer_takes_long_to_read(text: str) -> None:
     """Each took from 10 s to minutes; the processor's time is asked, far above what is needed."""

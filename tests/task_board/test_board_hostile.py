@@ -75,7 +75,8 @@ LONG = 60_000
 @pytest.mark.parametrize(
     "text",
     [
-        "## x" + " " * LONG + "y", "## Dependencies\n" + "a" * LONG, "## Dependencies\n" + "a/" * LONG,
+        "## x" + " " * LONG + "y", "## Dependencies\n" + "a" * LONG,
+        "## Dependencies\n" + " " * LONG + "block", "## Dependencies\n" + "a/" * LONG,
         "## Dependencies\n- `a`" + "\n" * LONG, "## Dependencies\n" + "12345678" * (LONG // 8),
         "# T" + " " * LONG + "#x # y", "## Status Updates\n" + " " * LONG + "x", "- [ ]" + " " * LONG + "x",
         ("a | b" + " " * 1900 + "x\nc: d" + " " * 1900 + " | e\n") * 50, "- " + " " * LONG + "[",

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,6 +56,10 @@ def place(root: Path) -> Path:
     return found
 
 
+def rows(root: Path) -> list[Any]:
+    return list(json.loads(place(root).read_bytes().partition(b"\n")[2])["rows"])
+
+
 def test_a_second_command_reads_no_file_and_says_the_same(root: Path, reads: list[str]) -> None:
     first = listed(root)
     assert len(reads) == 6
@@ -99,7 +104,7 @@ def test_a_moved_file_has_its_new_lane_and_the_old_one_is_forgotten(root: Path) 
     path = next((root / "pending").glob("*.md"))
     path.rename(root / "completed" / path.name)
     assert {task.lane for task in listed(root) if task.id == path.stem} == {"completed"}
-    assert str(path) not in [row[0] for row in json.loads(place(root).read_text())["rows"]]
+    assert str(path) not in [row[0] for row in rows(root)]
 
 
 def test_a_folder_that_becomes_a_board_of_its_own_changes_what_its_files_are(root: Path) -> None:
@@ -116,15 +121,60 @@ def test_a_broken_cache_is_no_cache(root: Path, content: bytes) -> None:
     first = listed(root)
     place(root).write_bytes(content)
     assert listed(root) == first
-    assert json.loads(place(root).read_text())["rows"]
+    assert rows(root)
 
 
-def test_rows_that_no_longer_fit_are_dropped(root: Path) -> None:
+@pytest.mark.parametrize("change", [["too", "short"], ["x"] * 16])
+def test_rows_that_no_longer_fit_are_dropped(root: Path, change: list[str]) -> None:
     first = listed(root)
-    data = json.loads(place(root).read_text())
-    data["rows"][0][2] = ["too", "short"]
-    place(root).write_text(json.dumps(data))
+    data = {"reader": index._reader(), "rows": rows(root)}
+    data["rows"][0][2] = change
+    text = json.dumps(data).encode()
+    place(root).write_bytes(index._digest(text).encode() + b"\n" + text)
     assert listed(root) == first
+
+
+def test_a_cache_with_one_wrong_letter_is_no_cache(root: Path) -> None:
+    first = listed(root)
+    place(root).write_bytes(place(root).read_bytes().replace(b"Number 3", b"Number 7"))
+    assert listed(root) == first
+
+
+def test_a_cache_that_somebody_else_laid_there_is_not_read(
+    root: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed(root)
+    reads.clear()
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    listed(root)
+    assert len(reads) == 6
+
+
+def test_a_file_that_could_not_be_read_once_is_tried_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_path: Path) -> bytes:
+        raise OSError(24, "too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(board, "read_file", full)
+        assert all(task.problems for task in listed(root))
+    assert not any(task.problems for task in listed(root))
+
+
+def test_a_user_without_a_home_has_no_cache(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    monkeypatch.chdir(tmp_path)
+    assert listed(root) and not (tmp_path / "~").exists()
+
+
+def test_what_a_killed_process_left_half_written_goes(root: Path) -> None:
+    listed(root)
+    left = place(root).parent / ".half.tmp"
+    left.write_text("x")
+    os.utime(left, (0, 0))
+    next(root.rglob("*number_1.md")).write_text("# Another\n")
+    listed(root)
+    assert not left.exists()
 
 
 def test_another_version_of_the_reader_reads_anew(

@@ -71,7 +71,8 @@ def top_line(picture: Picture, width: int) -> Content:
         more.append(text(f"{pod.gpu_count or 1}{'x' if g.ascii else '×'}{clean(pod.gpu)}"))
     if state.watch is not None and state.watch.until is not None and pod is not None:
         left_s = max(0.0, state.watch.until - picture.now)
-        more.append(text(("auto-stop ", MUTED), (fmt.span(left_s), "bold $warning" if left_s < SOON_S else "")))
+        about = f"{g.about}" if picture.watch_stale else ""
+        more.append(text(("auto-stop ", MUTED), (about + fmt.span(left_s), "bold $warning" if left_s < SOON_S else "")))
     more += [budget_part(picture, budget) for budget in state.cost.budgets if budget.name == "day"]
     session = spent(state.cost.session, state.cost.estimated, g)
     more.append(text(("session ", MUTED), session))
@@ -102,7 +103,7 @@ def data_age(picture: Picture) -> Content:
     g, age = picture.glyphs, picture.data_age
     if age is None:
         return text((f"data {g.todo} none yet", MUTED))
-    if picture.run_stale:
+    if picture.run_stale or picture.link_stale:
         return text(("data ", MUTED), (f"{g.wait} stale {fmt.age(age)}", "bold $warning"))
     live = picture.state.link.state == "up"
     return text(("data ", MUTED), (f"{g.on if live else g.todo} {fmt.age(age)}", "$success" if live else MUTED))

@@ -33,7 +33,8 @@ _NO = re.compile(
 )
 _SIGN = r"(?:\+|-|−|–|plus|minus|and)"
 _HEDGES = re.compile(
-    r"\b(?:maybe|perhaps|might|may be|could be|probably|possibly|not sure|or|depends|in a way)\b", re.I
+    r"\b(?:maybe|perhaps|might|may be|could be|probably|possibly|not sure|or|depends|in a way|yes and no|no and yes)\b",
+    re.I,
 )
 
 

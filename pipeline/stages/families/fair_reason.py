@@ -155,7 +155,9 @@ class FairReason(WordedFamily):
         if repeats(text):
             return Score(False, "repeats itself")
         if re.search(
-            r"\b(?:i (?:will not|won't|cannot|can't|don't|do not)|no reason|not sure|bad for|boring|pointless)\b",
+            r"\b(?:(?:i|we) (?:will not|won't|cannot|can't|don't|do not)|no reason|not sure|bad for|boring|pointless"
+            r"|(?:is|are) (?:wrong|false|not right|harmful|dangerous|illegal)"
+            r"|(?:can|could|will|would|happy to|glad to|let me) help (?:(?:you )?with (?:that|this|it)\b|you\W*$))",
             text,
             re.I,
         ):
@@ -234,6 +236,9 @@ class FairReason(WordedFamily):
                 "It is bad for you.",
                 "I cannot help you with that, because it is dangerous.",
                 "It is fun. It is fun.",
+                "Sure, I can help with that.",
+                "It is wrong because it is not right.",
+                "persuade me, to swim",
             ),
         ),
         Labelled(

@@ -87,6 +87,7 @@ _COMPOUND = re.compile(rf"\b({'|'.join(_TENS)})[- ]({_UNITS})\b", re.I)
 _SIMPLE = re.compile(rf"\b({'|'.join([*_NUMBER_WORDS, *_TENS])})\b", re.I)
 _DIGITS = {word: str(value) for word, value in [*((w, n) for n, w in enumerate(_NUMBER_WORDS)), *_TENS.items()]}
 _WORD = re.compile(r"\w+", re.ASCII)
+_WORDS = re.compile(r"\w+")
 
 
 def number_words_to_digits(text: str) -> str:
@@ -132,11 +133,17 @@ def remark(text: str) -> str:
 
 
 def without_echo(instruction: str, text: str) -> str:
-    """`text` without a word-for-word repetition of the instruction at its beginning."""
+    """`text` without a repetition of the instruction's words at its beginning, whatever stands between them."""
     text = text.strip()
-    if text.casefold().startswith(instruction.casefold()):
-        return text[len(instruction) :].lstrip(" \n\t:-")
-    return text
+    asked = [match[0].casefold() for match in _WORDS.finditer(instruction)]
+    end = 0
+    said = _WORDS.finditer(text)
+    for word in asked:
+        found = next(said, None)
+        if found is None or found[0].casefold() != word:
+            return text
+        end = found.end()
+    return text[end:].lstrip(" \n\t:?!.,;\"'”’") if asked else text
 
 
 def judge_value(

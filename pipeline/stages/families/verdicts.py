@@ -240,6 +240,9 @@ def _choice_fault(
     verb = r"(?!\s+(?:is|was|has)\b)"
     if re.search(rf"^\W*(?:(?:or|and|nor)\s+)?{other}\b{verb}|\b(?:or|and|nor)\s+{other}\b{verb}", rest):
         return "chooses both"
+    head = re.split(r"\b(?:because|since|while|whereas|as)\b", rest, maxsplit=1, flags=re.I)[0]
+    if re.search(rf"(?<!not )(?<!than )(?<!over )\b{other}\W+{re.escape(options[other])}(?!\w){verb}", head):
+        return "chooses both"
     if not denied and re.search(rf"\b{other}\s+(?:is|was|has)\s+(?:also\s+|too\s+|the\s+|in\s+)*{good}", rest):
         return "chooses both"
     if re.search(rf"(?:^|[.,;\n]|\b(?:and|or))\W*{letter}\b\W*(?:$|[.,\n])", rest) or re.match(rf"\W*{letter}\b", rest):

@@ -12,7 +12,7 @@ import pytest
 import tui_samples as samples
 
 from app.actions.base import Confirm
-from app.state import Activity, CostView, Notice, StreamView
+from app.state import Activity, CostView, Notice, StreamView, WatchView
 from app.tui.modals.confirm import Question
 from app.tui.modals.help import Help, Reader
 from app.tui.prompt import Prompt
@@ -360,3 +360,14 @@ async def test_a_click_on_a_key_does_what_the_key_does(panel: Opener) -> None:
         tabs = shown.text.split("\n")[1]
         await shown.pilot.click("#header", offset=(tabs.index("3 Logs") + 1, 1))
         await shown.sees("[3 Logs]")
+
+
+async def test_a_link_that_says_nothing_and_a_watchdog_not_heard_of_do_not_look_fresh(panel: Opener) -> None:
+    now = [samples.NOW]
+    watch = WatchView("green", "runs", "local-1", samples.NOW + 3600, "lease", samples.NOW)
+    async with panel(replace(samples.up_state(), watch=watch), (160, 45), clock=lambda: now[0]) as shown:
+        await shown.sees("data ● 1s", "auto-stop 1h00m")
+        now[0] += 60
+        await shown.sees("data ◌ stale 1m01s", "auto-stop 59m00s")
+        now[0] += 180
+        await shown.sees("auto-stop ≈56m00s")
