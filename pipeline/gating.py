@@ -33,15 +33,10 @@ class GateResult:
 
 
 def read_gate(path: Path, stage: int) -> GateResult:
-<<<<<<< HEAD
     """The decision in `gate.json`; MISSING with the reason when there is none that can be read, or when it is not the
     one that the gate step made."""
-    name = stage_name(stage)
     if altered(path):
-        return GateResult(stage, name, 1, Verdict.MISSING, reason=f"{path} was altered; {_redo(stage)}")
-=======
-    """The decision in `gate.json`; MISSING with the reason when there is none that can be read."""
->>>>>>> main
+        return GateResult(stage, stage_name(stage), 1, Verdict.MISSING, reason=f"{path} was altered; {_redo(stage)}")
     try:
         raw = json.loads(path.read_bytes())
         numbers = {field: raw.get(field) for field in ("rate", "low", "high", "threshold", "p", "n")}
