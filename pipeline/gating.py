@@ -36,7 +36,8 @@ def read_gate(path: Path, stage: int) -> GateResult:
     """The decision in `gate.json`; MISSING with the reason when there is none that can be read, or when it is not the
     one that the gate step made."""
     if altered(path):
-        return GateResult(stage, stage_name(stage), 1, Verdict.MISSING, reason=f"{path} was altered; {_redo(stage)}")
+        why = f"{path} was altered; {_redo(stage)}"
+        return GateResult(stage, stage_name(stage), 1, Verdict.MISSING, reason=why)
     try:
         raw = json.loads(path.read_bytes())
         numbers = {field: raw.get(field) for field in ("rate", "low", "high", "threshold", "p", "n")}
