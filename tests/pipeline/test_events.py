@@ -153,6 +153,7 @@ def test_times_round_trip(clock: Clock) -> None:
 
 
 def test_an_event_without_a_time_is_passed_over(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     good = Event(0, "2026-01-02T03:04:05.000Z", "warning", {}).to_line()
     path.write_bytes(good + good.replace(b"2026-01-02T03:04:05.000Z", b"yesterday"))
     assert [event.t for event in read_events(path)] == ["2026-01-02T03:04:05.000Z"]
