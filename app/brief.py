@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from app.errors import AppError, sentence
-from app.history import run_view
-from app.reduce import ALIVE, OFF, run_on
+from app.history import run_there, run_view
+from app.reduce import ALIVE, OFF
 from app.rent import usd
 from app.state import CostView, PodView, RunView
 from app.text import cost_text, harmless, pod_line
@@ -57,7 +57,7 @@ async def gather(supervisor: Supervisor) -> Brief:
     found.cost = supervisor.fleet.cost(supervisor.clock())
     found.entry = supervisor.book.find(None)
     if found.entry is not None:
-        found.run = run_on(run_view(supervisor.workspace, found.entry), found.pods or ())
+        found.run = run_there(supervisor.fleet, run_view(supervisor.workspace, found.entry))
     return found
 
 

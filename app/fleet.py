@@ -120,6 +120,12 @@ class Fleet:
         """Whether this workspace made, started or used it; the embedded pod always is."""
         return not self.rented or pod.id in self._ours
 
+    def is_gone(self, pod_id: str) -> bool:
+        """Whether a rented pod is listed no more and the ledger has seen its last session end: two lists lacked it."""
+        rows = [row for row in self.ledger.rows() if row.session.pod_id == pod_id]
+        listed = self._snapshot is None or any(pod.id == pod_id for pod in self.pods)
+        return self.rented and not listed and bool(rows) and not any(row.open for row in rows)
+
     async def find(self, name: str | None = None) -> Pod:
         """The pod of this id or name, freshly listed; without a name the first one of this workspace.
 

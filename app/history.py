@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.events import JobReported
-from app.fold import fold
-from app.reduce import with_job
+from app.fold import fold, settle
+from app.reduce import ALIVE, run_on, with_job
 from app.runs import RunBook, RunEntry
 from app.state import RunView
 from app.workspace import Workspace
@@ -18,6 +18,7 @@ from pipeline.protocol import read_events
 from remote.files import private_dir, read_json_lines, write_atomic
 
 if TYPE_CHECKING:
+    from app.fleet import Fleet
     from app.supervisor import Supervisor
 
 HOME = ".pulled.json"
@@ -37,6 +38,16 @@ def run_view(workspace: Workspace, entry: RunEntry) -> RunView:
         view = with_job(view, end)
     started = view.started_at if view.started_at is not None else entry.started
     return replace(view, started_at=started, pulled=is_home(workspace, entry))
+
+
+def run_there(fleet: Fleet, run: RunView) -> RunView:
+    """The run as the pods that were last listed allow: none goes on where its pod is off or gone."""
+    from app.fleet import views
+
+    run = run_on(run, views(fleet))
+    if run.state in ALIVE and run.pod_id is not None and fleet.is_gone(run.pod_id):
+        return settle(replace(run, state="lost", reason="its pod is gone"))
+    return run
 
 
 def is_home(workspace: Workspace, entry: RunEntry) -> bool:

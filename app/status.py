@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.alerts import Alert, alerts
 from app.errors import AppError, sentence
-from app.history import last_word, run_view
-from app.reduce import run_on
+from app.history import last_word, run_there, run_view
 from app.seen import acknowledged
 from app.state import CostView, PodView, RunView, WatchView
 from app.text import duration, harmless, moment, money, status_data, status_text
@@ -59,7 +58,7 @@ async def gather(supervisor: Supervisor) -> Status:
     if entry is not None and any(pod.id == entry.pod for pod in running):
         await last_word(supervisor, entry)
     fleet.review()
-    run = None if entry is None else run_on(run_view(supervisor.workspace, entry), _views(supervisor))
+    run = None if entry is None else run_there(fleet, run_view(supervisor.workspace, entry))
     cost = fleet.cost(supervisor.clock())
     state = replace(supervisor.state(), run=run, cost=cost, pods=_views(supervisor))
     return Status(

@@ -2,7 +2,7 @@
 
 `first` is `python -m pipeline fetch --recipe demo` into an empty cache, a process of its own with all its imports;
 `later` a fresh process that reads tokenizer and weights from that cache, its imports left out; `stock` transformers'
-own GGUF path, reading and saving both. The weights of the two ways are compared number by number, and what the
+own GGUF path, reading both and saving them. The weights of the two ways are compared number by number, and what the
 tokenizers make of the held-out instructions id by id.
 """
 
@@ -45,13 +45,15 @@ import json, sys, time
 from pathlib import Path
 import torch, transformers
 from pipeline.models.package_gguf import _expected_sha256, _join
+from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 begun, out = time.perf_counter(), Path(sys.argv[1])
 _join(sys.argv[2], _expected_sha256(sys.argv[2]), out / "model.gguf")
 tokenizer = AutoTokenizer.from_pretrained(out, gguf_file="model.gguf")
 read = time.perf_counter() - begun
 model = AutoModelForCausalLM.from_pretrained(out, gguf_file="model.gguf", dtype=torch.bfloat16)
-model.save_pretrained(out)
+save_file({n: t.clone() for n, t in model.state_dict().items() if n != "lm_head.weight"}, out / "model.safetensors")
+model.config.save_pretrained(out)
 tokenizer.save_pretrained(out)
 print(json.dumps({"tokenizer s": read, "weights s": time.perf_counter() - begun - read}))
 """
@@ -126,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-stock", action="store_true", help="leave transformers' own path out")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args(argv)
-    command = f"python -m benchmarks.conversion --repeat {given.repeat}"
+    command = f"python -m benchmarks.conversion --repeat {given.repeat}" + " --no-stock" * given.no_stock
     found = {"command": command, **measure(given.repeat, not given.no_stock)}
     given.out.write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found, indent=1))

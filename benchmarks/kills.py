@@ -149,7 +149,8 @@ class Killer:
         """Whether the last session failed because its step was killed once too often: that is resumable too."""
         lines = (self.run_dir / "events.jsonl").read_bytes().splitlines()
         ends = [e for e in map(parse_line, lines) if e is not None and e.kind == "run_finished"]
-        return bool(ends) and "killed by signal 9" in str(ends[-1]["reason"])
+        told = str(ends[-1]["reason"]) if ends else ""
+        return "killed by signal 9" in told or "ended with code 255" in told  # 255: its fork server was killed
 
 
 def parent_of(pid: int) -> int | None:

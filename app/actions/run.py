@@ -120,14 +120,12 @@ async def _list(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
 
 
 async def _show(context: Context, args: Args) -> AsyncIterator[AppEvent]:
-    from app.fleet import views
-    from app.history import last_word, run_view
-    from app.reduce import run_on
+    from app.history import last_word, run_there, run_view
     from app.text import run_data, run_text
 
     entry = _entry(context, args)
     await last_word(context.supervisor, entry)
-    view = run_on(run_view(context.workspace, entry), views(context.supervisor.fleet))
+    view = run_there(context.supervisor.fleet, run_view(context.workspace, entry))
     yield Output(run_text(view, entry), run_data(view, entry))
 
 

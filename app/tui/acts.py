@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -30,9 +28,6 @@ AT_HOME = (Scope.RUN, Scope.BOARD, Scope.REVIEWS)
 
 TWICE_S = 2.0
 """Seconds in which a second ctrl+c quits."""
-
-HANG_UP_GRACE_S = 3.0
-"""Seconds the panel may take to end in order once its terminal is gone."""
 
 
 def show_view(name: str) -> Callable[[PanelApp], None]:
@@ -243,16 +238,3 @@ async def leave(app: PanelApp) -> None:
         stopped = app.controller.state.pod
         if stopped is None or stopped.status.upper() != "RUNNING":
             app.exit(OK)
-
-
-def leave_with_the_terminal(app: PanelApp) -> None:
-    """End when the terminal hangs up or the process is asked to; without this it would spin on a dead terminal."""
-
-    def gone() -> None:
-        asyncio.get_running_loop().call_later(HANG_UP_GRACE_S, os._exit, 129)
-        app.exit(OK)
-
-    if app.is_headless:
-        return
-    for name in (signal.SIGHUP, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(name, gone)

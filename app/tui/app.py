@@ -23,6 +23,7 @@ from app.actions.base import Action
 from app.errors import FAILED, OK
 from app.tui import acts, performing
 from app.tui.bridge import RATE_HZ, Bridge
+from app.tui.hangup import leave_with_the_terminal
 from app.tui.keyboard import Keyboard
 from app.tui.keys import textual_keys
 from app.tui.notify import Notifier, method
@@ -110,7 +111,7 @@ class PanelApp(Keyboard):
         self.set_interval(1 / RATE_HZ, self.tick)
         self.run_worker(self.controller.run(), group="services", exit_on_error=False)
         self.call_after_refresh(self.repaint)
-        acts.leave_with_the_terminal(self)
+        leave_with_the_terminal(self)
         if self.demo:
             self.call_after_refresh(self.do, "demo")
 

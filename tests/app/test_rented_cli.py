@@ -265,18 +265,36 @@ def test_a_spot_pod_that_was_taken_away_midway_leaves_a_lost_run_and_says_what_o
 ) -> None:
     (here.root / "maxcai.toml").write_text(SETTINGS + "bid = 1.5\n")
     pod = here.data("pod", "create", "--yes", "--no-wait")["id"]
-    workspace = find(here.root)
+    a_run_was_seen_on(pod, here.root)
+    cloud.wait(cloud.sim.evict(pod))
+    status = here.data("status")
+    assert (status["pods"][0]["status"], status["run"]["state"]) == ("STOPPED", "lost")
+    assert status["checkpoint_age_s"] is None
+    assert "no checkpoint of it is at home" in here("status").stdout
+
+
+def test_the_run_of_a_pod_that_is_gone_is_lost_once_two_lists_lacked_the_pod(
+    cloud: Served, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("remote.money.costs._APART_S", 0.0)  # half a minute
+    pod = here.data("pod", "create", "--yes", "--no-wait")["id"]
+    a_run_was_seen_on(pod, here.root)
+    cloud.wait(cloud.sim.kill(pod, "gone"))  # as at a balance of zero
+    for _ in range(2):
+        here("pod", "list")
+    assert here.data("status")["run"]["state"] == "lost"
+    shown = here.data("run", "show")
+    assert (shown["state"], shown["reason"]) == ("lost", "its pod is gone")
+
+
+def a_run_was_seen_on(pod: str, root: Path) -> None:
+    workspace = find(root)
     RunBook(workspace.state_dir).add(RunEntry("R9", "smoke", pod, "tree", 1, time.time() - 60))
     spool = workspace.spool_dir("R9")
     spool.mkdir(parents=True)
     event = {"v": 1, "seq": 0, "t": "2026-01-01T00:00:00Z", "kind": "run_started", "run_id": "R9", "recipe": "smoke",
              "recipe_sha256": "0", "hardware": {}, "resumed": False, "steps": ["stage-1/sft"]}  # fmt: skip
     (spool / "events.jsonl").write_text(json.dumps(event) + "\n")
-    cloud.wait(cloud.sim.evict(pod))
-    status = here.data("status")
-    assert (status["pods"][0]["status"], status["run"]["state"]) == ("STOPPED", "lost")
-    assert status["checkpoint_age_s"] is None
-    assert "no checkpoint of it is at home" in here("status").stdout
 
 
 def test_a_full_disk_here_hides_no_pod_and_keeps_none_from_being_stopped(

@@ -111,7 +111,7 @@ def test_a_malformed_file_is_told_with_file_line_and_remedy(tmp_path: Path, text
     "text",
     [
         "seed: !!bool maybe", "seed: !!timestamp foo", 'seed: !!int ""', f"seed: {'9' * 5000}", f"seed: {'[' * 400}",
-        f"seed: {'[' * 400}{']' * 400}", "data: &d {families: *d}",
+        f"seed: {'[' * 2000}{']' * 2000}", "data: &d {families: *d}",
         "\n".join(["a0: &a0 [x, x, x]", *(f"a{k + 1}: &a{k + 1} [{', '.join([f'*a{k}'] * 9)}]" for k in range(8))]),
     ],
     ids=["bool", "time", "int", "long", "deep", "closed", "itself", "bomb"],
