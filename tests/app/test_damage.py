@@ -112,7 +112,9 @@ async def test_a_damaged_spool_of_a_living_run_is_brought_anew(workspace_dir: Pa
     assert entry is not None
     on_pod = workspace_dir / ".maxcai/pods/local/workspace/.maxcai/runs" / entry.run_id
     spool = controller.workspace.spool_dir(entry.run_id)
-    await controller.supervisor.catch_up(entry)
+    async with asyncio.timeout(60):
+        while not all((spool / name).exists() for name in ("events.jsonl", ".agent/console.log")):  # it has just begun
+            await controller.supervisor.catch_up(entry)
     for name in ("meta.json", "events.jsonl", ".agent/console.log"):
         for kind, damage in DAMAGES.items():
             if kind == "noise" and name != "meta.json":

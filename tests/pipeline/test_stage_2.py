@@ -134,7 +134,7 @@ def test_a_chain_is_solved_in_either_order_and_an_open_one_not_at_all():
     ("instruction", "text", "reason"),
     [
         ("Good evening, I am Anna.", "Good morning, Anna!", "another time of day"),
-        ("Good evening, I am Anna.", "Good evening, I am Anna too.", "takes Anna's part"),
+        ("Good evening, I am Anna.", "Good evening, I am Anna too.", "does not answer the greeting"),
         ("Good evening, I am Anna.", "Hello! How are you? Fine, thanks.", "talks to itself"),
         ("Good evening, I am Anna.", "Hello! Greetings are part of culture.", "brings up something else"),
         ("Thanks, Ben liked your answer very much.", "Hello!", "does not answer the thanks"),
