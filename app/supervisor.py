@@ -44,6 +44,7 @@ from app.seen import acknowledged
 from app.settings import Settings
 from app.settle import being_launched, settle_runs
 from app.state import Activity, AppState, LinkView, PodView, RunView
+from app.tasks import ended
 from app.workspace import Workspace
 from remote.errors import RemoteError
 from remote.pods.model import Pod, PodStatus
@@ -123,9 +124,7 @@ class Supervisor:
     async def close(self) -> None:
         """Stop following and close the link. What runs on the pod goes on."""
         if self._follower is not None:
-            task = self._follower[1]
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await ended(self._follower[1])
             self._follower = None
         await self.link.close()
         await self.fleet.close()
@@ -138,9 +137,7 @@ class Supervisor:
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await ended(*tasks)
 
     async def _service(self, name: str, step: Callable[[], Awaitable[float]]) -> None:
         """Repeat a step, which returns the seconds until the next one; a failing one is tried again ever later."""
