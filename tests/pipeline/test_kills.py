@@ -48,6 +48,7 @@ def test_random_kills_change_no_byte_of_a_real_run(undisturbed: tuple[Path, int]
     assert max(e["attempt"] for e in events if e.kind == "step_started") >= 2
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_looked_through_without_importing_torch(undisturbed: tuple[Path, int]) -> None:
     """Three seconds of processor time: the wall clock of a busy machine says nothing."""
     calm, wanted = undisturbed
