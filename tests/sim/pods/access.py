@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,6 +16,10 @@ from remote.pods.model import Endpoint, Pod, PodStatus
 from remote.pods.provider import Capability, Provider
 from tests.sim.pods.base import PodRequest, RunningPod
 
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORTS = (20000 + 64 * _WORKER, 20063 + 64 * _WORKER)
+"""Each test process hands out ports of its own: one's pod is not found where another's was."""
+
 
 def request(
     state_dir: Path,
@@ -25,7 +30,7 @@ def request(
     volume: str | None = "vol1",
     gpu_count: int = 1,
     env: Mapping[str, str] | None = None,
-    ports: tuple[int, int] = (20000, 20063),
+    ports: tuple[int, int] = PORTS,
 ) -> PodRequest:
     """A request for a pod that lets the key of `state_dir` in."""
     public = {"PUBLIC_KEY": identity.ensure(state_dir).public}
