@@ -16,7 +16,10 @@ PASS = 100.0
 """Prompt tokens that one more pass over the weights is worth on a GPU: 100-220 for 32B on A100 and H200, by their
 limits."""
 PASS_CPU = 20.0
-"""The same on a CPU, measured with a model of 270 million parameters on two cores."""
+"""The same on a CPU for reading the weights, measured with a model of 270 million parameters on two cores."""
+CALLS_CPU = 1e7
+"""On a CPU, what calling one layer costs beside that, in weights that a prompt token goes through meanwhile: nothing
+where a layer has millions, most of a pass for the tiny model (measured)."""
 WRITTEN = 0.4
 """Of their limit the rows of a batch write on average before they are stopped."""
 LONGEST = 0.8
@@ -41,7 +44,12 @@ class Costs:
 
     @staticmethod
     def of(layers: int, hidden: int, ffn: int, vocab: int, step: float = PASS) -> Costs:
+        """By a model's shape; `step` is what a pass costs."""
         return Costs(1 + vocab / max(1, layers * (4 * hidden + 3 * ffn)), step)
+
+    @staticmethod
+    def on_cpu(layers: int, hidden: int, ffn: int, vocab: int) -> Costs:
+        return Costs.of(layers, hidden, ffn, vocab, PASS_CPU + CALLS_CPU / max(1, hidden * (4 * hidden + 3 * ffn)))
 
 
 @dataclass(frozen=True, slots=True)

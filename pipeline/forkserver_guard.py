@@ -6,6 +6,8 @@ end the fork server, since that would kill the step that is about to commit its 
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
 import signal
 
 from pipeline.lifeline import die_with_parent
@@ -13,3 +15,6 @@ from pipeline.lifeline import die_with_parent
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 die_with_parent()
+
+importlib.metadata.packages_distributions = functools.cache(importlib.metadata.packages_distributions)
+"""transformers and trl each read the metadata of all that is installed, for most of a second."""

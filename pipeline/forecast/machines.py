@@ -36,7 +36,7 @@ class Machine:
     unless: str = " "  # what such a name does not hold
 
 
-CPU = Machine("CPU", 8 * GIB, 12e9, 0.1e12, disk=0.5e9, layer_s=0.6e-3, start_s=1.0, words=("cpu",))
+CPU = Machine("CPU", 8 * GIB, 12e9, 0.1e12, disk=0.5e9, layer_s=1.2e-3, start_s=1.0, words=("cpu",))
 """Two cores of a server: 139-280 GFLOP/s in fp32 matmuls when quiet, measured; less in products as thin as ours.
 Steps are forked there from a process that has its libraries."""
 

@@ -13,7 +13,7 @@ from pipeline.artifacts import sha256_json, write_atomic
 from pipeline.codehash import module_digest
 from pipeline.data.leakage import Guard, Words, words_of
 from pipeline.engines.base import Completion, Request
-from pipeline.eta import PASS, PASS_CPU, BatchWork, Costs
+from pipeline.eta import BatchWork, Costs
 from pipeline.journal import Journal
 from pipeline.protocol import RunPaths
 from pipeline.recipe import Recipe
@@ -87,15 +87,16 @@ def _work_of(opened: Opened, requests: Sequence[Request]) -> BatchWork:
 
 
 def costs_of(opened: Opened) -> Costs:
-    """What a written token costs by the model's shape; evenly where it does not say."""
+    """What a token and a pass cost by the model's shape; those of a GPU where it does not say."""
     model = getattr(opened.engine, "model", None)
     config = getattr(model, "config", None)
     names = ("num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size")
     sizes = [getattr(config, name, None) for name in names]
     device = getattr(getattr(model, "device", None), "type", "cuda") if config is not None else "cuda"
-    step = PASS_CPU if device == "cpu" else PASS
-    layers, hidden, ffn, vocab = (int(size or 0) for size in sizes)
-    return Costs.of(layers, hidden, ffn, vocab, step) if all(sizes) else Costs(step=step)
+    if not all(sizes):
+        return Costs()
+    shape = (int(size or 0) for size in sizes)
+    return Costs.on_cpu(*shape) if device == "cpu" else Costs.of(*shape)
 
 
 def after_stage(earlier: Sequence[int]) -> tuple[str, ...]:

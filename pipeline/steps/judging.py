@@ -15,12 +15,11 @@ from typing import Any
 from pipeline import prompts
 from pipeline.constitution import load
 from pipeline.engines.base import ChoiceRequest
-from pipeline.eta import PASS
 from pipeline.journal import Journal
 from pipeline.records import Judgement, ab_margin
 from pipeline.stages.base import Family, Item
 from pipeline.steps.base import StepContext
-from pipeline.steps.common import example_pool
+from pipeline.steps.common import costs_of, example_pool
 from pipeline.steps.weights import Opened
 
 CHARS_PER_TOKEN = 4
@@ -106,7 +105,7 @@ class Judge:
     def _cost(self, principle: str, asking: Asking, answers: Sequence[Judged], members: Sequence[int]) -> float:
         """The work of one prefix and its answers: characters read, and two passes."""
         read = sum(len(answers[i].instruction) + len(answers[i].response) for i in members)
-        return len(self._prefixes[principle, asking]) + read + 2 * PASS * CHARS_PER_TOKEN
+        return len(self._prefixes[principle, asking]) + read + 2 * costs_of(self.opened).step * CHARS_PER_TOKEN
 
     def _ask(self, journal: Journal, principle: str, asking: Asking, members: Sequence[tuple[int, Judged]]) -> None:
         """One prefix, all its answers. `members` carries each answer's position in the journal."""

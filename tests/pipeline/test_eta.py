@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from pipeline.environment import source_root
-from pipeline.eta import PASS, BatchWork, Costs, Eta, planned_cost
+from pipeline.eta import PASS, PASS_CPU, BatchWork, Costs, Eta, planned_cost
 from pipeline.events import EventWriter
 from pipeline.protocol import RunPaths
 
@@ -193,3 +193,10 @@ def test_the_replay_of_a_run_says_how_far_off_its_figures_were(
     shown = capsys.readouterr().out.splitlines()[1]
     assert shown.split()[-6:] == ["20.0", "100.0", "+20%", "+20%", "+20%", "+20%"]
     assert module.main([str(tmp_path), "--shortest", "1000"]) == 1
+
+
+def test_on_a_cpu_a_pass_over_a_tiny_model_costs_calls_and_one_over_a_large_model_its_weights() -> None:
+    tiny, small = Costs.on_cpu(4, 96, 256, 2560), Costs.on_cpu(18, 640, 2048, 262144)
+    assert tiny.step > 4 * small.step
+    assert small.step == pytest.approx(PASS_CPU, rel=0.1)
+    assert small.write > tiny.write  # its vocabulary
