@@ -6,6 +6,7 @@ Nothing heavy is imported here: the panel (textual, 250 ms) and the link (asyncs
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import sys
@@ -71,7 +72,7 @@ class _Command(argparse.ArgumentParser):
     """A command at any depth: it takes the common options too, and `verb` is its own last word."""
 
     def __init__(self, *, parents: Sequence[argparse.ArgumentParser] = (), **more: Any) -> None:
-        super().__init__(parents=[*parents, _common()], **more)
+        super().__init__(parents=[*parents, _shared()], **more)
         self.set_defaults(verb=self.prog.rpartition(" ")[2])
 
 
@@ -123,6 +124,12 @@ def _common() -> argparse.ArgumentParser:
     return common
 
 
+@functools.cache
+def _shared() -> argparse.ArgumentParser:
+    """The common options as all commands have them; the root has its own, which carry defaults."""
+    return _common()
+
+
 def _group_help(word: str) -> str:
     verbs = [a.cli[1] for a in registry.ACTIONS if a.cli[:1] == (word,) and len(a.cli) == 2]
     return ", ".join(verbs)
@@ -162,7 +169,7 @@ def _dispatch(options: argparse.Namespace) -> int:
         raise UsageError(f"{root} is not a folder", "Name an existing folder with -C.")
     if options.group is not None:
         return packages.run(options, root, readonly=_readonly(options.readonly))
-    # pydantic costs about 100 ms; help, usage errors, tasks and reviews do not pay for it.
+    # Help, usage errors, tasks and reviews do not pay for settings.
     from app.settings import load
     from app.workspace import find
 

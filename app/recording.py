@@ -16,6 +16,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, get_args
 
+import msgspec
+
 from app.errors import UsageError
 from app.events import ActivityChanged, ActivityEnded, AppEvent, Noted, Output, OutputBytes, RunFollowed, RunLine
 from app.fold import when
@@ -118,22 +120,24 @@ class _Codec:
     """Events as JSON lines and back: `{"at": …, "event": "PodsListed", "data": {…}}`."""
 
     def __init__(self) -> None:
-        from pydantic import TypeAdapter  # about 100 ms; settings have loaded it in a panel
-
-        self._kinds: dict[str, TypeAdapter[Any]] = {kind.__name__: TypeAdapter(kind) for kind in get_args(AppEvent)}
+        self._kinds: dict[str, type[AppEvent]] = {kind.__name__: kind for kind in get_args(AppEvent)}
 
     def line(self, at: float, event: AppEvent) -> bytes:
         if isinstance(event, RunLine):  # as they came; bytes that are no text could not be written as JSON
             data: Any = {"run_id": event.run_id, "line": event.line.decode("utf-8", "replace")}
         else:
-            data = self._kinds[type(event).__name__].dump_python(event, mode="json")
+            data = msgspec.to_builtins(event)
         return json.dumps({"at": at, "event": type(event).__name__, "data": data}).encode() + b"\n"
 
     def moment(self, row: dict[str, Any]) -> Moment | None:
         """None where the row is none of ours, or of a later version."""
         try:
-            return Moment(float(row["at"]), self._kinds[row["event"]].validate_python(row["data"]))
-        except (KeyError, TypeError, ValueError):  # pydantic's ValidationError is a ValueError
+            kind, data = self._kinds[row["event"]], row["data"]
+            if kind is RunLine:
+                text = msgspec.convert(data, dict[str, str])
+                return Moment(float(row["at"]), RunLine(text["run_id"], text["line"].encode()))
+            return Moment(float(row["at"]), msgspec.convert(data, kind))
+        except (KeyError, TypeError, ValueError):  # msgspec's ValidationError is a ValueError
             return None
 
 

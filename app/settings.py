@@ -11,12 +11,13 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
-from pydantic import BaseModel, Field, ValidationError
+import msgspec
+from msgspec import field
 
 from app.errors import SettingsError
-from app.sections import SECTIONS, Budget, Guard, Reviews, RunPod, Section, Setup
+from app.sections import SECTIONS, Budget, Guard, Name, Reviews, RunPod, Section, Setup, told
 
 FILE = "maxcai.toml"
 PREFIX = "MAXCAI_"
@@ -24,22 +25,22 @@ NOT_SETTINGS = frozenset({"MAXCAI_RUNPOD_URL", "MAXCAI_RUN_DIR", "MAXCAI_RUN_ID"
 """Variables of the house that are no settings and look much like one."""
 
 
-class Settings(Section):
+class Settings(Section, frozen=True):
     """What a person may set. Every field has its one default here or in `app.sections`."""
 
-    provider: str = Field(default="local", min_length=1)  # where pods come from
-    recipe: str = Field(default="demo", min_length=1)  # what `run start` runs when no recipe is named
-    budget_usd: Decimal | None = Field(default=None, ge=0)  # shown against the cost; None = no budget
+    provider: Name = "local"  # where pods come from
+    recipe: Name = "demo"  # what `run start` runs when no recipe is named
+    budget_usd: Decimal | None = None  # shown against the cost; None = no budget
     stop_after_run: bool = False  # stop the pod once a followed run is over and home
-    state_dir: str = Field(default=".maxcai", min_length=1)  # journal, ledger, spools, embedded pod; git-ignored
-    runs_dir: str = Field(default="runs", min_length=1)  # pulled results
+    state_dir: Name = ".maxcai"  # journal, ledger, spools, embedded pod; git-ignored
+    runs_dir: Name = "runs"  # pulled results
     notify: Literal["auto", "osc9", "osc777", "osc99", "bell", "off"] = "auto"  # when the terminal is not in front
-    keys: dict[str, str] = Field(default_factory=dict)  # action id -> key
-    runpod: RunPod = RunPod()  # what is rented
-    setup: Setup = Setup()  # how a rented pod is made ready
-    guard: Guard = Guard()  # when a rented pod is stopped
-    budget: Budget = Budget()  # what may be spent
-    reviews: Reviews = Reviews()  # what must have been reviewed before it runs
+    keys: dict[str, str] = field(default_factory=dict)  # action id -> key
+    runpod: RunPod = field(default_factory=RunPod)  # what is rented
+    setup: Setup = field(default_factory=Setup)  # how a rented pod is made ready
+    guard: Guard = field(default_factory=Guard)  # when a rented pod is stopped
+    budget: Budget = field(default_factory=Budget)  # what may be spent
+    reviews: Reviews = field(default_factory=Reviews)  # what must have been reviewed before it runs
 
 
 _CREDENTIAL_NAME = re.compile(r"(api[_-]?key|token|secret|password|passphrase|credential)", re.IGNORECASE)
@@ -63,7 +64,7 @@ def effective(
     """
     settings, origin = _loaded(root, environ, flags)
     found = []
-    for name, value in settings.model_dump(mode="json").items():
+    for name, value in msgspec.to_builtins(settings).items():
         inner = (
             {name: value} if name not in SECTIONS and name != "keys" else {f"{name}.{k}": v for k, v in value.items()}
         )
@@ -91,10 +92,22 @@ def _loaded(root: Path, environ: Mapping[str, str], flags: Mapping[str, Any] | N
     for name, value in (flags or {}).items():
         if value is not None:
             values[name], origin[name] = value, f"--{name.replace('_', '-')}"
+    _refuse_unknown(values, (), origin, root / FILE)
     try:
-        return Settings.model_validate(values), origin
-    except ValidationError as error:
-        raise _explained(error, origin, root / FILE) from None
+        settings = msgspec.convert(_as_typed(values), Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise _explained(error, values, origin, root / FILE) from None
+    _refuse_amounts(settings, (), origin, root / FILE)
+    return settings, origin
+
+
+def _as_typed(values: Mapping[str, Any], kind: type[Section] = Settings) -> dict[str, Any]:
+    """Values as their fields' types have them."""
+    found = {}
+    for name, value in values.items():
+        inner = SECTIONS.get(name) if kind is Settings else None
+        found[name] = _as_typed(value, inner) if inner and isinstance(value, Mapping) else told(kind, name, value)
+    return found
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -132,8 +145,8 @@ def _put(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
 
 def _variables() -> dict[str, tuple[str, ...]]:
     """Every setting by the name of its environment variable."""
-    plain = [(name,) for name in Settings.model_fields if name != "keys" and name not in SECTIONS]
-    within = [(section, name) for section, kind in SECTIONS.items() for name in kind.model_fields]
+    plain = [(name,) for name in Settings.__struct_fields__ if name != "keys" and name not in SECTIONS]
+    within = [(section, name) for section, kind in SECTIONS.items() for name in kind.__struct_fields__]
     return {PREFIX + "_".join(path).upper(): path for path in (*plain, *within)}
 
 
@@ -151,22 +164,46 @@ def _read_environment(environ: Mapping[str, str]) -> Iterator[tuple[tuple[str, .
             raise SettingsError(f"environment variable {variable} is unknown", f"Did you mean {near[0]}?")
 
 
-def _explained(error: ValidationError, origin: Mapping[str, str], path: Path) -> SettingsError:
-    first = error.errors()[0]
-    parts = [str(part) for part in first["loc"]]
-    key = ".".join(parts)
-    nearest = (origin[".".join(parts[:n])] for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in origin)
-    where = next(nearest, str(path))
-    if first["type"] != "extra_forbidden":
-        said = first["msg"].removeprefix("Value error, ")
-        return SettingsError(f"{where}: {key}: {said[:1].lower()}{said[1:]}, got {first['input']!r}", "Correct it.")
-    fields = _fields_at(parts[:-1])
-    near = difflib.get_close_matches(parts[-1], fields, n=1, cutoff=0.4)
-    inside = "".join(f"{part}." for part in parts[:-1])
-    remedy = f"Did you mean {inside}{near[0]}?" if near else f"Known keys: {', '.join(fields)}."
-    return SettingsError(f"{where}: unknown key {key}", remedy)
+def _refuse_unknown(values: Mapping[str, Any], path: tuple[str, ...], origin: Mapping[str, str], file: Path) -> None:
+    fields = (SECTIONS[path[0]] if path else Settings).__struct_fields__
+    for name, value in values.items():
+        if name in SECTIONS and not path and isinstance(value, Mapping):
+            _refuse_unknown(value, (name,), origin, file)
+        elif name not in fields:
+            near = difflib.get_close_matches(name, fields, n=1, cutoff=0.4)
+            inside = "".join(f"{part}." for part in path)
+            remedy = f"Did you mean {inside}{near[0]}?" if near else f"Known keys: {', '.join(fields)}."
+            raise SettingsError(f"{_where((*path, name), origin, file)}: unknown key {inside}{name}", remedy)
 
 
-def _fields_at(path: list[str]) -> tuple[str, ...]:
-    kind: type[BaseModel] = SECTIONS.get(path[0], Settings) if path else Settings
-    return tuple(kind.model_fields)
+def _refuse_amounts(section: Section, path: tuple[str, ...], origin: Mapping[str, str], file: Path) -> None:
+    """Dollars are decimals, whose type knows no bounds."""
+    for name in section.__struct_fields__:
+        value, here = getattr(section, name), (*path, name)
+        if isinstance(value, Section):
+            _refuse_amounts(value, here, origin, file)
+        elif isinstance(value, Decimal) and not (value.is_finite() and value >= 0):
+            key = ".".join(here)
+            raise SettingsError(f"{_where(here, origin, file)}: {key}: expected dollars, got {value}", "Correct it.")
+
+
+def _explained(
+    error: msgspec.ValidationError, values: Mapping[str, Any], origin: Mapping[str, str], file: Path
+) -> SettingsError:
+    said, _, place = str(error).partition(" - at `$.")
+    key = place.rstrip("`")
+    path = tuple(re.split(r"[.\[]", key))
+    given: Any = values
+    for part in path:
+        given = given.get(part) if isinstance(given, Mapping) else given
+    said = said.replace("`", "").replace("object", "table").partition(" '")[0]
+    kind = SECTIONS[path[0]] if path[0] in SECTIONS and len(path) > 1 else Settings
+    known = get_args(get_type_hints(kind).get(path[-1]))
+    remedy = f"Known: {', '.join(known)}." if all(isinstance(word, str) for word in known) and known else "Correct it."
+    return SettingsError(f"{_where(path, origin, file)}: {key}: {said[:1].lower()}{said[1:]}, got {given!r}", remedy)
+
+
+def _where(path: tuple[str, ...], origin: Mapping[str, str], file: Path) -> str:
+    """The file, variable or flag that a setting comes from."""
+    names = (".".join(path[:n]) for n in range(len(path), 0, -1))
+    return next((origin[name] for name in names if name in origin), str(file))

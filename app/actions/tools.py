@@ -75,9 +75,11 @@ def replay_actions() -> tuple[Action, ...]:
 
 
 async def _schema(_context: Context, _args: Args) -> AsyncIterator[AppEvent]:
+    import msgspec
+
     from app.settings import Settings
 
-    schema = Settings.model_json_schema()
+    schema = msgspec.json.schema(Settings)
     yield Output(json.dumps(schema, ensure_ascii=False, indent=2), schema)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 
-import numpy as np
+from app.tui import arrays as np
 
 
 class LineIndex:

@@ -12,15 +12,18 @@ from array import array
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, overload
 
-import numpy as np
-import numpy.typing as npt
+from app.tui import arrays as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Offsets = NDArray[np.int64]
 
 SLAB = 256 * 1024
 """Bytes looked at in one go: what holds the interpreter in one call stays under a frame."""
 
-Offsets = npt.NDArray[np.int64]
 Found = TypeVar("Found")
 
 

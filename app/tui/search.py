@@ -10,11 +10,14 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from app.tui import arrays as np
 from app.tui.lines import MAX_CELLS, parse
-from app.tui.scan import Ends, Offsets, Scan, Slab
+from app.tui.scan import Ends, Scan, Slab
+
+if TYPE_CHECKING:
+    from app.tui.scan import Offsets
 
 _TOKEN = re.compile(
     r"\\(?P<escaped>.)|\[\^?\]?(?:\\.|[^\]\\])*\]|(?P<sign>[()|*+?.^$])|\{[\d,]*\}|(?P<plain>.)", re.DOTALL
@@ -76,7 +79,7 @@ class Pattern:
         return np.unique(np.searchsorted(ends, np.array(places, dtype=np.int64)))
 
 
-class Matches(Scan[Offsets]):
+class Matches(Scan["Offsets"]):
     """Where the matching lines begin, so far."""
 
     def __init__(self, pattern: Pattern, generation: int, anchor: int) -> None:

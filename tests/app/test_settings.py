@@ -54,7 +54,25 @@ def test_credentials_in_the_file_are_refused_and_not_repeated(tmp_path: Path, te
 
 
 @pytest.mark.parametrize(
-    ("text", "told"), [("budget_usd = -1", "budget_usd"), ("provider = 5", "provider"), ("= 5", "TOML")]
+    ("text", "told"),
+    [
+        ("budget_usd = -1", "budget_usd: expected dollars, got -1"),
+        ("budget_usd = nan", "budget_usd"),
+        ("[budget]\nrun = inf", "budget.run"),
+        ('[budget]\nrun = "much"', "budget.run"),
+        ("provider = 5", "provider: expected str, got int, got 5"),
+        ('provider = ""', "provider: expected str of length >= 1"),
+        ("guard = 5", "guard: expected table"),
+        ("[guard]\nmax_hours = -1", "guard.max_hours: expected float >= 0"),
+        ("[guard]\nmax_hours = nan", "guard.max_hours"),
+        ("[guard]\nmax_hours = inf", "guard.max_hours"),
+        ("[guard]\nmax_hours = true", "guard.max_hours"),
+        ("[guard]\ntick_seconds = 0", "guard.tick_seconds"),
+        ("[runpod]\ngpus = [1]", "runpod.gpus"),
+        ('[runpod]\nmount = "workspace"', "runpod.mount"),
+        ('[keys]\n"pod.stop" = 5', "keys"),
+        ("= 5", "TOML"),
+    ],
 )
 def test_an_impossible_value_is_named(tmp_path: Path, text: str, told: str) -> None:
     write(tmp_path, text)
@@ -65,3 +83,20 @@ def test_an_impossible_value_is_named(tmp_path: Path, text: str, told: str) -> N
 def test_a_wrong_variable_is_named_as_such(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="MAXCAI_BUDGET_USD"):
         load(tmp_path, {"MAXCAI_BUDGET_USD": "much"})
+
+
+def test_zero_switches_a_rule_off_and_a_word_is_a_list_of_one(tmp_path: Path) -> None:
+    write(
+        tmp_path, '[guard]\nmax_hours = 0\nlease_minutes = 0.0\n[budget]\nrun = 0\n[runpod]\ngpus = "X"\nvolume_gb = 0'
+    )
+    settings = load(tmp_path, {"MAXCAI_GUARD_IDLE_MINUTES": "0", "MAXCAI_BUDGET_DAY": "0"})
+    assert (settings.guard.max_hours, settings.guard.lease_minutes, settings.guard.idle_minutes) == (None, None, None)
+    assert (settings.budget.run, settings.budget.day) == (None, None)
+    assert (settings.runpod.gpus, settings.runpod.volume_gb) == (("X",), None)
+
+
+def test_dollars_are_exact_from_file_and_environment(tmp_path: Path) -> None:
+    write(tmp_path, "[budget]\nrun = 0.1\nday = 7")
+    settings = load(tmp_path, {"MAXCAI_BUDGET_TOTAL": "12.30"})
+    assert (settings.budget.run, settings.budget.day) == (Decimal("0.1"), Decimal(7))
+    assert settings.budget.total == Decimal("12.30")

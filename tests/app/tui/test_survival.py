@@ -20,6 +20,7 @@ import pytest
 from conftest import screen_text
 
 from app.controller import Controller
+from app.sections import RunPod
 from app.settings import Settings
 from app.state import PodView
 from app.tui.app import PanelApp
@@ -161,7 +162,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
 @asynccontextmanager
 async def rented(root: Path) -> AsyncIterator[tuple[Day, PodView]]:
     """A panel with a pod that was rented through it."""
-    async with day(root, provider="runpod", runpod={"volume_gb": 20}) as today:
+    async with day(root, provider="runpod", runpod=RunPod(volume_gb=20)) as today:
         await today.does("pod.create", agreed=True, no_wait=True)
         await today.sees("● RUNNING", "$1.74/h")
         pod = today.controller.state.pod
