@@ -76,18 +76,26 @@ class BatchWork:
         return max(0, left - self.slots) * WRITTEN * self.limit / self.slots if self.slots else 0.0
 
     def progress(self, costs: Costs) -> Callable[[int], float]:
-        """A function of the rows ended so far, called once for every token, that says the share of this batch. While a
-        row lives, the longest may still run to its limit; of those alive half are foreseen to go with it."""
-        done, steps = self.prompt + costs.step, 0
+        """A function of the rows ended so far, called before every pass, that says the share of this batch.
+
+        A pass reads the prompts of the rows that join it and writes one token of every row alive. While a row lives,
+        the longest may still run to its limit; of those alive half are foreseen to go with it.
+        """
+        each, done, steps, seen = self.prompt / self.rows, 0.0, 0, 0
+        before: int | None = None
 
         def share(ended: int) -> float:
-            nonlocal done, steps
-            left = self.rows - ended
-            live = min(left, self.slots or left)
-            steps = 0 if live < left else steps + 1  # while others wait, the longest may be among them
-            done += live * costs.write + costs.step
+            nonlocal done, steps, seen, before
+            if before is not None:
+                joined = min(self.rows, before + (self.slots or self.rows))
+                done += (joined - seen) * each + (joined - before) * costs.write + costs.step
+                steps = 0 if joined < self.rows else steps + 1  # while others wait, the longest may be among them
+                seen = joined
+            before = ended
+            live = min(self.rows - ended, self.slots or self.rows)
             last = LONGEST * max(0.0, self.highest - steps) * (costs.step + live * costs.write / 2) if live else 0.0
-            return done / (done + last + self._refills(left) * (costs.step + live * costs.write))
+            waiting = (self.rows - seen) * each + self._refills(self.rows - ended) * (costs.step + live * costs.write)
+            return done / (done + last + waiting) if done else 0.0
 
         return share
 
