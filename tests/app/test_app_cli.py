@@ -97,6 +97,14 @@ def test_bad_input_costs_one_sentence_and_the_right_exit_code(
     assert not (tmp_path / ".maxcai" / "pods").exists()
 
 
+@pytest.mark.parametrize("words", [("pod", "start"), ("push",), ("task", "new", "a title"), ("init",)])
+def test_a_variable_makes_every_command_read_only(here: Run, tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = here(tmp_path, *words, MAXCAI_READONLY="1")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "read-only" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_unreachable_pod_is_exit_code_4(here: Run, tmp_path: Path) -> None:
     done = here(tmp_path, "push")
     assert (done.returncode, done.stdout) == (4, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -60,3 +61,20 @@ def test_tasks_and_reviews_need_the_standard_library_only(tmp_path: Path, packag
     plain = loaded("pass", tmp_path)
     found = loaded(f"import {package}", tmp_path) - plain - {package.partition(".")[0], "task_board", "yaml", "_yaml"}
     assert found <= set(sys.stdlib_module_names) | {name for name in found if name.startswith("__editable__")}
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names of every import in a file, also of those inside functions."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    names = [name.name for node in nodes if isinstance(node, ast.Import) for name in node.names]
+    names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    return {name.partition(".")[0] for name in names}
+
+
+def test_no_module_but_the_panels_own_imports_its_library() -> None:
+    files = [
+        path for name in ("app", "remote", "pipeline", "task_board", "reviews") for path in (ROOT / name).rglob("*.py")
+    ]
+    assert any("textual" in imported(path) for path in files)
+    others = [path for path in files if not path.is_relative_to(ROOT / "app/tui")]
+    assert not [path for path in others if imported(path) & {"textual", "rich"}]

@@ -107,6 +107,21 @@ def test_the_keys_are_those_of_the_design_and_no_others() -> None:
     assert found == DESIGN
 
 
+COMMANDS = (
+    "status", "run show", "logs", "gpu", "task list", "review list", "run list", "task show", "review show", "keys",
+    "pod start", "pod offers", "pod create", "pod stop", "pod terminate", "pod ssh", "push", "pull", "run start",
+    "run resume", "run cancel", "run report", "cost", "task new", "task start", "task done", "task block", "task note",
+    "task next", "review request", "review import", "review tasks", "doctor", "pod list", "config schema",
+    "config locate", "replay", "demo",
+)  # fmt: skip
+"""The commands of the design's table of keys, and those that have no key."""
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_every_command_of_the_design_is_there(words: str) -> None:
+    assert command(words.split()) is not None
+
+
 def test_no_key_needs_what_a_terminal_may_swallow() -> None:
     keys = {key for action in registry.ACTIONS for key in action.keys.split(",") if key}
     assert not [key for key in keys if "alt" in key or key.startswith(("shift+", "ctrl+shift"))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from terminal import Terminal, terminal
+from terminal import PROMPT, Terminal, terminal
 
 from remote import processes
 
@@ -93,6 +94,36 @@ def test_a_terminal_that_vanishes_takes_the_panel_with_it(opened: Opener, worksp
         while running.alive and time.monotonic() < ends:
             time.sleep(0.1)
         assert not running.alive
+
+
+def test_a_panel_that_is_killed_leaves_its_run_alone_and_the_next_one_takes_it_up(
+    opened: Opener, workspace_dir: Path
+) -> None:
+    (workspace_dir / "maxcai.toml").write_text('recipe = "long"\n')
+    state = workspace_dir / ".maxcai"
+    with opened() as screen:
+        screen.type("$PYTHON -m app & echo $! > panel; fg; echo left=$?")
+        screen.sees("1 Overview", "6 Reviews")
+        screen.keys("r")
+        screen.sees("Start a new run?", "enter agrees")
+        screen.keys("Enter")
+        screen.sees("1/2")
+        (there,) = (state / "pods/local/workspace/.maxcai/runs").iterdir()
+        here, log = state / "spool" / there.name / "events.jsonl", there / "events.jsonl"
+        screen.until(lambda _: here.read_bytes() == log.read_bytes())
+        taken, inode = here.read_bytes(), here.stat().st_ino
+        os.kill(int((workspace_dir / "panel").read_text()), signal.SIGKILL)
+        screen.until(lambda text: "left=137" in text)
+        (there / "go").touch()
+        screen.until(lambda _: b"run_finished" in log.read_bytes())
+        assert here.read_bytes() == taken, "nobody followed it meanwhile"
+        screen.tmux("respawn-pane", "-k")  # a new shell: a killed panel leaves its terminal as it is
+        screen.until(lambda text: not screen.alternate and PROMPT.strip() in text)
+        boot(screen)
+        screen.sees("✔ finished", "home and verified")
+    assert (there / "starts").read_text() == "start\n"
+    assert here.read_bytes() == log.read_bytes()
+    assert here.stat().st_ino == inode, "its bytes were appended to what was there"
 
 
 def test_without_colour_nothing_is_coloured(opened: Opener) -> None:

@@ -21,6 +21,8 @@ from app.cli import main
 
 pytest.importorskip("textual_serve", reason="the extra `serve` is not installed: the panel in a browser is not tried")
 
+from app.tui import serve  # needs that extra
+
 
 def free_port() -> int:
     with socket.socket() as found:
@@ -61,6 +63,17 @@ async def test_only_this_machines_own_page_is_answered(served: str, port: int) -
         for headers in ({}, {"Origin": "http://evil.example"}, {"Origin": "null"}):
             with pytest.raises(WSServerHandshakeError, match="403"):
                 await session.ws_connect(f"{served}/ws", headers=headers)
+
+
+def test_the_panel_of_a_tab_is_read_only_whatever_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Any] = []
+    monkeypatch.setattr("app.tui.app.run_panel", lambda _workspace, *, controller: opened.append(controller) or 0)
+    monkeypatch.setattr("app.tui.serve.leave_with", lambda _parent: None)
+    monkeypatch.setenv("MAXCAI_READONLY", "")
+    assert serve.main(["--tab", "-C", str(tmp_path)]) == 0
+    (controller,) = opened
+    assert controller.state.readonly
+    assert "read-only" in str(controller.reason("pod.stop"))
 
 
 @pytest.mark.slow

@@ -146,6 +146,26 @@ async def test_a_log_that_was_rotated_on_the_pod_goes_on_and_says_so(workspace_d
         await today.sees("and on")
 
 
+async def test_a_pod_that_was_restarted_is_found_at_its_new_address_and_its_run_goes_on(workspace_dir: Path) -> None:
+    async with day(workspace_dir) as today:
+        await today.does("run.start", recipe="long")
+        await today.sees("1/2 items", "data ●", "ssh ●")
+        run, pod = today.controller.state.run, today.controller.state.pod
+        assert run is not None and pod is not None
+        folder = workspace_dir / ".maxcai/pods/local/workspace/.maxcai/runs" / run.run_id
+        await today.does("pod.stop", force=True)
+        await today.sees("■ STOPPED", "✖ lost", without="data ●")
+        await today.does("run.resume")
+        await today.sees("● RUNNING", "1/2 items", "data ●", "ssh ●", without="✖ lost")
+        again = today.controller.state.pod
+        assert again is not None and (again.host, again.port) != (pod.host, pod.port)
+        (folder / "go").touch()
+        await today.sees("✔ finished", "home and verified")
+        spool = today.controller.workspace.spool_dir(run.run_id)
+        assert (spool / "events.jsonl").read_bytes() == (folder / "events.jsonl").read_bytes()
+        assert (folder / "starts").read_text() == "start\nstart\n"
+
+
 @pytest.fixture
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     """A simulated RunPod whose pods boot at once and exist on paper."""
