@@ -6,6 +6,7 @@ tries again after a failure, is `app.supervisor`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 GUARD_S, WATCH_S, PULL_S, MONEY_S, BILL_S = 60.0, 60.0, 60.0, 60.0, 900.0
 """Seconds between two rounds of each service. Balance is asked twice a minute at most (RunPod's GraphQL quota)."""
 
+IDLE = " it has been idle "
+"""In what is told of a pod that does nothing."""
+
 Step = Callable[[], Awaitable[float]]
 
 
@@ -32,7 +36,7 @@ class Keeper:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
-        self._told: dict[tuple[str, str], str] = {}
+        self._told: dict[str, str] = {}
 
     def services(self) -> tuple[tuple[str, Step], ...]:
         """(name, step) of each; none for pods that cost nothing. Read-only, only money is read."""
@@ -47,8 +51,8 @@ class Keeper:
 
     def tell_once(self, subject: str, level: str, text: str) -> None:
         """Say it, unless this level of this subject was told before."""
-        if self._told.get((subject, "")) != level:
-            self._told[subject, ""] = level
+        if self._told.get(subject) != level:
+            self._told[subject] = level
             self._supervisor.say(level, text)
 
     def _running(self) -> Pod | None:
@@ -117,9 +121,12 @@ class Keeper:
 
         supervisor, fleet = self._supervisor, self._supervisor.fleet
         decisions = await self.decisions()
+        standing = {_subject(one) for one in decisions}
+        for told in [one for one in self._told if IDLE in one and one not in standing]:
+            del self._told[told]  # it worked again: the next idleness is another
         for one in decisions:
             if one.act is Act.WARN and one.rule not in ("budget", "runway"):  # those are `money`'s to tell
-                self.tell_once(f"{one.pod.id} {one.rule}", "warn", f"pod {one.pod.name}: {one.why}")
+                self.tell_once(_subject(one), "warn", f"pod {one.pod.name}: {one.why}")
             elif one.act is Act.STOP:
                 supervisor.say("warn", f"pod {one.pod.name} is being stopped: {one.why}")
         outcomes = await enforce(
@@ -217,3 +224,8 @@ class Keeper:
     @staticmethod
     def _linked(link: LinkView) -> bool:
         return link.state == "up"
+
+
+def _subject(decision: Decision) -> str:
+    """What a decision is about: minutes and amounts that go on counting make it no new one."""
+    return re.sub(r"\d+", "", f"{decision.pod.id} {decision.rule} {decision.why}")

@@ -174,6 +174,20 @@ class Redactor:
             text = text.replace(value, _HIDDEN)
         return _TOKENS.sub(_HIDDEN, text)
 
+    def masked(self, text: str, piece: int) -> str:
+        """The text at its own length, with `•` for token forms and for every `piece` or more characters in a row of a
+        value that was given."""
+        hidden = [False] * len(text)
+        for match in _TOKENS.finditer(text):
+            hidden[match.start() : match.end()] = [True] * len(match[0])
+        for value in self._values:
+            for part in {value[i : i + piece] for i in range(max(1, len(value) - piece + 1))}:
+                at = text.find(part)
+                while at >= 0:
+                    hidden[at : at + len(part)] = [True] * len(part)
+                    at = text.find(part, at + 1)
+        return "".join("•" if covered else char for char, covered in zip(text, hidden, strict=True))
+
     def tree(self, value: Any) -> Any:
         """The same for every string, key or value, inside dictionaries and lists."""
         if isinstance(value, str):

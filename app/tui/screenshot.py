@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +18,8 @@ from app.tui.app import PanelApp
 from app.tui.svg import scrubbed, to_png
 from app.tui.switch import VIEWS
 from app.tui.theme import DARK, LIGHT
+from remote.errors import ConfigError
+from remote.secrets import KEY_NAME, Redactor, from_environment, runpod_key
 
 if TYPE_CHECKING:
     from app.controller import Controller
@@ -91,14 +94,22 @@ def moment_of(player: Player, asked: str) -> float:
 
 
 def write(svg: str, out: Path, workspace: Workspace) -> None:
-    """Write the picture as what its name says, without paths and host names of this machine. Raises AppError."""
-    clean = scrubbed(svg, workspace.root)
+    """Write the picture as what its name says, without secrets, paths and host names. Raises AppError."""
+    clean = scrubbed(svg, workspace.root, known_secrets(workspace.root))
     if out.suffix.lower() == ".png":
         to_png(clean, out)
     elif out.suffix.lower() == ".svg":
         out.write_text(clean, encoding="utf-8")
     else:
         raise UsageError(f"{out} ends neither in .svg nor in .png", "Give it one of these endings.")
+
+
+def known_secrets(root: Path) -> Redactor:
+    """A redactor that knows the environment's secrets and the key of the workspace, wherever it is kept."""
+    with suppress(ConfigError):  # a key that cannot be read is on no screen either
+        if key := runpod_key(root):
+            return from_environment(os.environ | {KEY_NAME: key.value})
+    return from_environment()
 
 
 async def _shoot(asked: argparse.Namespace, workspace: Workspace) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import shutil
 import socket
@@ -12,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from app.errors import AppError
+from remote.secrets import Redactor
 
 BROWSERS = (
     "chromium",
@@ -24,27 +26,37 @@ BROWSERS = (
 PNG_S = 60.0
 """Seconds a browser may take for one picture."""
 
+PIECE = 8
+"""Characters in a row that give a secret away."""
+
 _FONT = re.compile(r"\s*@font-face\s*\{[^}]*\}", re.DOTALL)
 _TEXT = re.compile(r"(<text\b[^>]*>)([^<]*)(</text>)")
 _PATH = re.compile(r"(?<![\w/.~])/(?:home|Users|root|tmp|work|var|private|mnt|opt|srv|data|workspace)/[^\s&;:,\"'<>]*")
 _SPACE = "&#160;"
 
 
-def scrubbed(svg: str, root: Path) -> str:
-    """The picture without fonts from the net, and without paths and host names of this machine.
+def scrubbed(svg: str, root: Path, secrets: Redactor) -> str:
+    """The picture without fonts from the net, without secrets, and without paths and host names of this machine.
 
     A cell of the terminal stays a cell: what takes the place of a word is as long as the word.
     """
     words = sorted({str(root), str(Path.home()), socket.gethostname()} - {"/", "localhost", ""}, key=len, reverse=True)
 
     def text(match: re.Match[str]) -> str:
-        body = match[2]
+        body = _masked(match[2], secrets)
         for word in words:
             body = body.replace(word, _as_long("~" if "/" in word else "host", word))
         body = _PATH.sub(lambda path: _as_long("…/" + path[0].rstrip("/").rpartition("/")[2], path[0]), body)
         return match[1] + body + match[3]
 
     return _TEXT.sub(text, _FONT.sub("", svg))
+
+
+def _masked(body: str, secrets: Redactor) -> str:
+    """The text of one element without secrets; one that was cut or wrapped in the middle is known by its pieces."""
+    plain = html.unescape(body).replace("\xa0", " ")
+    masked = secrets.masked(plain, PIECE)
+    return body if masked == plain else html.escape(masked, quote=False).replace(" ", _SPACE)
 
 
 def _as_long(by: str, word: str) -> str:

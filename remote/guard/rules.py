@@ -15,6 +15,9 @@ from remote.money.rules import BudgetState, Level, Runway, at_zero
 from remote.pods.model import Pod, PodSession, PodStatus
 from remote.renting.permits import Unpulled, waiting
 
+IDLE_WARNING = 0.5
+"""Share of the idle time after which a person is warned of the stop."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -166,9 +169,11 @@ def _idle(pod: Pod, rules: Rules, work: Activity | None, now: float) -> list[Dec
     if work is None or work.last_active is None:
         return [Decision(pod, Act.WARN, Rule.IDLE, "whether it does anything is not known")]
     minutes = (now - work.last_active) / 60
-    if minutes < rules.idle_minutes:
+    if minutes < rules.idle_minutes * IDLE_WARNING:
         return []
-    why = f"it has done nothing for {minutes:.0f} minutes"
+    why = f"it has been idle for {minutes:.0f} minutes"
+    if minutes < rules.idle_minutes:
+        return [Decision(pod, Act.WARN, Rule.IDLE, f"{why}; at {rules.idle_minutes:g} it is stopped")]
     if work.shells:
         return [Decision(pod, Act.WARN, Rule.IDLE, f"{why}, but {logged_in(work.shells)}")]
     return [Decision(pod, Act.STOP, Rule.IDLE, why)]

@@ -15,6 +15,7 @@ from app.controller import Controller
 from app.errors import SettingsError, Unagreed, sentence
 from app.events import PodsListed, WatchReported
 from app.keeper import Keeper
+from app.news import news
 from app.ready import _project, sources
 from app.reduce import reduce
 from app.reminders import reminders
@@ -24,6 +25,7 @@ from app.settings import Settings, load
 from app.state import AppState, PodView, WatchView
 from app.workspace import find
 from remote.errors import InsufficientFunds
+from remote.guard.rules import Act, Decision, Rule
 from remote.guard.watchdog import AfterExit
 from remote.pods.model import Pod, PodStatus, VolumeKind
 from tests.sim.runpod_api.harness import Simulator
@@ -77,6 +79,27 @@ async def test_the_guard_stops_what_is_over_budget_and_says_so(controller: Contr
     await keeper.money()
     acts = {(str(d.act), str(d.rule)) for d in await keeper.decisions() if d.pod.id == pod.id}
     assert ("stop", "budget") in acts
+
+
+async def test_idleness_is_told_once_and_again_after_work(
+    controller: Controller, cloud: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await create(controller.supervisor, agreed=True, wait=False)
+    pod = controller.supervisor.fleet.pods[0]
+    keeper = Keeper(controller.supervisor)
+    rounds = iter([16, 17, None, 18])
+
+    async def decisions() -> tuple[Decision, ...]:
+        minutes = next(rounds)
+        why = f"it has been idle for {minutes} minutes; at 30 it is stopped"
+        return () if minutes is None else (Decision(pod, Act.WARN, Rule.IDLE, why),)
+
+    monkeypatch.setattr(keeper, "decisions", decisions)
+    for told in (1, 1, 1, 2):
+        await keeper.guard()
+        found = [n.text for n in controller.state.notices if "has been idle" in n.text]
+        assert len(found) == told
+    assert [text for text in news(controller.state, 0.0).values() if "idle for 18 minutes" in text]
 
 
 async def test_renting_asks_first_with_the_price(controller: Controller, cloud: Simulator) -> None:

@@ -100,7 +100,9 @@ def test_a_finished_and_pulled_run_stops_its_pod() -> None:
 def test_an_idle_pod_is_stopped_and_one_of_which_nothing_is_known_is_not() -> None:
     rules = Rules(idle_minutes=30)
     assert acts(verdict(rules=rules, work=replace(DONE, last_active=NOW - 1800))) == [(Act.STOP, Rule.IDLE)]
-    assert verdict(rules=rules, work=replace(DONE, last_active=NOW - 1799)) == []
+    (warned,) = verdict(rules=rules, work=replace(DONE, last_active=NOW - 900))
+    assert (warned.act, warned.why) == (Act.WARN, "it has been idle for 15 minutes; at 30 it is stopped")
+    assert verdict(rules=rules, work=replace(DONE, last_active=NOW - 899)) == []
     for work in (None, replace(DONE, last_active=None), replace(DONE, session=PodSession("p1", 1.0))):
         assert acts(verdict(rules=rules, work=work)) == [(Act.WARN, Rule.IDLE)]
 

@@ -156,7 +156,7 @@ async def test_a_pod_that_was_started_again_during_the_pull_is_not_stopped(tmp_p
         provider.pod = replace(pod, started_at=NOW)  # somebody stopped and started it meanwhile
         return ()
 
-    stop = Decision(POD, Act.STOP, Rule.IDLE, "it has done nothing for 31 minutes", checkpoint=True, pull=True)
+    stop = Decision(POD, Act.STOP, Rule.IDLE, "it has been idle for 31 minutes", checkpoint=True, pull=True)
     (outcome,) = await enforce([stop], provider, tmp_path, Time(), checkpoint=checkpoint, pull=pull)
     assert (outcome.stopped, outcome.remarks, provider.stopped) == (False, ("it was started again since",), 0)
 

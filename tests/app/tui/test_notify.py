@@ -43,7 +43,9 @@ def budget(state: AppState) -> AppState:
 
 
 def idle(state: AppState) -> AppState:
-    return replace(state, notices=(Notice(NOW, "warn", "pod local: the GPU is idle for 15 minutes"),))
+    return replace(
+        state, notices=(Notice(NOW, "warn", "pod local: it has been idle for 15 minutes; at 30 it is stopped"),)
+    )
 
 
 def stops_soon(state: AppState) -> AppState:
@@ -60,7 +62,7 @@ CAUSES: tuple[tuple[Callable[[AppState], AppState], str], ...] = (
     (gate_waits, "gate of stage 1 explicit: FAIL"),
     (run_done, "finished: every gate passed"),
     (budget, "82 % of the budget of the day are spent: $33.00 of $40.00"),
-    (idle, "idle for 15 minutes"),
+    (idle, "it has been idle for 15 minutes"),
     (stops_soon, "stops itself in 5:00 (idle)"),
     (lost, "is GONE: the provider does not list it"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import socket
 from pathlib import Path
@@ -17,6 +18,7 @@ from app.tui import svg as pictures
 from app.tui.screenshot import moment_of, picture, size_of, write
 from app.tui.theme import DARK, LIGHT
 from app.workspace import find
+from remote.secrets import Redactor
 
 
 @pytest.fixture
@@ -61,11 +63,26 @@ async def test_a_picture_shows_the_moment_that_was_asked_for(run_dir: Path) -> N
 def test_what_replaces_a_word_is_as_long_as_the_word(tmp_path: Path) -> None:
     host, home = socket.gethostname(), str(Path.home())
     text = f"<text x='0'>{home}/a/b.log&#160;on&#160;{host}&#160;/tmp/x&#160;1/2&#160;http://a/tmp/b</text>"
-    said = pictures.scrubbed(text, tmp_path).replace("&#160;", " ")
+    said = pictures.scrubbed(text, tmp_path, Redactor()).replace("&#160;", " ")
     assert len(said) == len(text.replace("&#160;", " "))
     assert not (host in said and len(host) > 4) and f"{home}/a" not in said
     assert "1/2" in said
     assert "/tmp/x" not in said
+
+
+def test_a_key_in_a_log_is_in_no_picture_not_even_in_two_halves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, key = "rpa" + "_ABCDEFGHIJKLMNOPQRST", "planted" + "-&-key-0123456789"
+    monkeypatch.setenv("SOME_TOKEN", key)
+    (tmp_path / ".env.runpod").write_text("RUNPOD_API_KEY=unlike-any-known-form-42\n")
+    halves = key[:12], key[12:]
+    shown = "".join(f"<text x='0'>{html.escape(word)}&#160;end</text>" for word in (token, key, *halves))
+    write(shown + "<text>unlike-any-known-form-42</text>", tmp_path / "out.svg", find(tmp_path))
+    said = html.unescape((tmp_path / "out.svg").read_text())
+    assert len(said) == len(html.unescape(shown + "<text>unlike-any-known-form-42</text>"))
+    assert not [part for part in (token[:12], *halves, "unlike", "form-42") if part in said]
+    assert said.count("\xa0end") == 4
 
 
 def test_a_machine_that_cannot_make_a_png_says_what_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
