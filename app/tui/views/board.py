@@ -65,10 +65,13 @@ class BoardView(Vertical):
 
     def go_to(self, path: Path) -> bool:
         """Put the cursor on the task in this file; False when it is not shown."""
+        wanted = path.resolve()
         for lane in LANES:
             rows = self.query_one(f"#lane-{lane}", Rows)
             for place, card in enumerate(rows.items):
-                if isinstance(card, Card) and Path(card.path).resolve() == path.resolve():
+                if not isinstance(card, Card) or Path(card.path).name != path.name:
+                    continue
+                if Path(card.path).resolve() == wanted:
                     self.choose(lane)
                     rows.go(place)
                     return True
