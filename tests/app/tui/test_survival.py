@@ -55,6 +55,13 @@ class Day:
             assert time.monotonic() < ends, f"never came true: {words}; the screen:\n{text}"
             await asyncio.sleep(0.03)
 
+    async def hears(self, words: str) -> None:
+        """Wait for a notice; on the screen the next one may take its place."""
+        ends = time.monotonic() + PATIENCE_S
+        while not any(words in notice.text for notice in self.controller.state.notices):
+            assert time.monotonic() < ends, f"never told: {words}"
+            await asyncio.sleep(0.03)
+
     async def does(self, action_id: str, **args: Any) -> None:
         """An action as the panel does it once it was agreed."""
         assert await self.controller.perform(action_id, args) == 0, self.controller.state.notices
@@ -103,7 +110,7 @@ async def test_a_laptop_that_slept_shows_its_old_picture_as_old_and_takes_up_the
         today.skew = 3600.0
         await today.sees("◌ stale 1h00m", without="data ●")
         awake.set()
-        await today.sees("woke after 36")  # a busy machine sleeps a second longer
+        await today.hears("woke after 36")  # a busy machine sleeps a second longer
         await today.sees("data ●", "ssh ●", without="stale")
 
 
