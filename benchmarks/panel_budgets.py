@@ -28,6 +28,8 @@ RUNS = 5
 IDLE_S = 20.0
 CARDS = 600
 LIMIT_S = 60.0
+SETTLE_S = 2.0
+"""Seconds after the first frame at which somebody may reach for the board."""
 
 BUDGETS: tuple[tuple[str, str, float, bool], ...] = (
     ("burst.ours.lag_p99_ms", "50,000 lines/s: p99 lag of the event loop, ms", 100, True),
@@ -37,7 +39,8 @@ BUDGETS: tuple[tuple[str, str, float, bool], ...] = (
     ("big.ours.indexed_s", "1 GB log: index, s", 3, True),
     ("big.ours.searches.regex.first_ms", "1 GB log: regex, first hits, ms", 200, True),
     ("big.ours.rss_after_index_mb", "10 M lines: memory, MB", 250, True),
-    ("board.first_paint_ms", f"board of {CARDS} cards: first paint, ms", 500, True),
+    ("board.first_paint_ms", f"board of {CARDS} cards, panel up for {SETTLE_S:g} s: first paint, ms", 500, True),
+    ("board_at_once.first_paint_ms", f"board of {CARDS} cards, asked for in the first frame: paint, ms", 500, True),
     ("board.edit_seen_ms", "a task edited outside is seen on the board, ms", 1500, True),
     ("idle.cpu_percent", "idle, a quiet log followed: % of a core", 3, True),
     ("panel.first_paint_ms", "panel: first paint, ms (400 on a Mac)", 900, True),
@@ -46,8 +49,9 @@ BUDGETS: tuple[tuple[str, str, float, bool], ...] = (
 """(number, what it is, budget, True: at most, False: at least)."""
 
 
-def panel_on(folder: Path, view: str, seconds: float) -> dict[str, Any]:
-    """In the child: open a panel over a workspace, look at a view, stay for a while; what it took."""
+def panel_on(folder: Path, view: str, seconds: float, settle: float = 0.0) -> dict[str, Any]:
+    """In the child: open a panel over a workspace, look at a view `settle` seconds after its first frame, stay for a
+    while; what it took."""
     began = time.perf_counter()
     from app.controller import Controller
     from app.settings import Settings
@@ -61,6 +65,7 @@ def panel_on(folder: Path, view: str, seconds: float) -> dict[str, Any]:
         while "first_paint_ms" not in took:
             await asyncio.sleep(0.005)
         if view != "overview":
+            await asyncio.sleep(settle)
             began_view = time.perf_counter()
             app.do(f"view.{view}")
             while app.bridge.boards.cards is None or app.view != view or not _drawn(app):
@@ -120,11 +125,12 @@ def workspace_with_cards(folder: Path) -> Path:
     return folder
 
 
-def in_a_child(folder: Path, view: str, seconds: float) -> dict[str, Any]:
+def in_a_child(folder: Path, view: str, seconds: float, settle: float = 0.0) -> dict[str, Any]:
     """`panel_on` in a process of its own on a terminal."""
     out = folder / "outcome.json"
     out.unlink(missing_ok=True)
-    words = ["--child", view, "--folder", str(folder), "--seconds", str(seconds), "--out", str(out)]
+    words = ["--child", view, "--folder", str(folder), "--seconds", str(seconds)]
+    words += ["--settle", str(settle), "--out", str(out)]
     on_a_terminal([sys.executable, "-m", "benchmarks.panel_budgets", *words], LIMIT_S + seconds)
     found: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {"stopped_after_s": LIMIT_S + seconds}
     return found
@@ -211,10 +217,11 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=RESULTS)
     for inner in ("--child", "--folder"):
         parser.add_argument(inner, help=argparse.SUPPRESS)
-    parser.add_argument("--seconds", type=float, default=0.0, help=argparse.SUPPRESS)
+    for inner in ("--seconds", "--settle"):
+        parser.add_argument(inner, type=float, default=0.0, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        args.out.write_text(json.dumps(panel_on(Path(args.folder), args.child, args.seconds)))
+        args.out.write_text(json.dumps(panel_on(Path(args.folder), args.child, args.seconds, args.settle)))
         return 0
     before = os.getloadavg()
     idle = 5.0 if args.quick else IDLE_S
@@ -223,7 +230,8 @@ def main() -> int:
         folder = workspace_with_cards(Path(name))
         results |= commands(folder)
         results["panel"] = min((in_a_child(folder, "overview", 0.0) for _ in range(3)), key=_first_paint)
-        results["board"] = min((in_a_child(folder, "board", 0.0) for _ in range(3)), key=_first_paint)
+        results["board"] = min((in_a_child(folder, "board", 0.0, SETTLE_S) for _ in range(3)), key=_first_paint)
+        results["board_at_once"] = min((in_a_child(folder, "board", 0.0) for _ in range(3)), key=_first_paint)
         results["idle"] = in_a_child(folder, "overview", idle)
         if not args.no_logs:
             results |= logs(args.quick, Path(name))
