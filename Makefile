@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo smoke screenshots bench test test-slow lint types contracts format lock clean
+.PHONY: help demo smoke screenshots bench test checks pytest test-slow lint types contracts format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -40,7 +40,12 @@ smoke: .venv/.dev ## all six stages on the tiny base that comes along, every gat
 screenshots: .venv/.dev ## docs/images from a recorded run (RUN=its id or directory; default: the newest here)
 	$(BIN)/python -m app.tui.gallery $(RUN)
 
-test: .venv/.dev lint types contracts ## everything that must be green
+test: .venv/.dev ## everything that must be green (the checks run beside the tests, which wait a good deal)
+	@$(MAKE) --no-print-directory -j2 checks pytest
+
+checks: lint types contracts
+
+pytest: .venv/.dev
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: .venv/.dev ## the minutes-long tests as well
