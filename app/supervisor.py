@@ -95,6 +95,7 @@ class Supervisor:
         self.serving = False
         self._looked, self._unwritten = False, ""
         self._nudge = asyncio.Event()
+        self._apart: float | None = None  # wall clock less monotonic, as of the last tick
         self._follower: tuple[RunEntry, asyncio.Task[None]] | None = None
         self._pulling = asyncio.Lock()
         self._keeper = Keeper(self)
@@ -198,11 +199,15 @@ class Supervisor:
         return COST_S
 
     async def _tick(self) -> float:
-        """Watch both clocks for one tick; a wall clock that leapt means the machine slept and the link is dead."""
-        wall, monotonic = self.clock(), self._monotonic()
+        """Watch both clocks for one tick; a wall clock that leapt means the machine slept and the link is dead.
+
+        The leap is counted from the tick before, not from the beginning of this one: no moment lies between them.
+        """
+        began = self._monotonic()
+        before = self.clock() - began if self._apart is None else self._apart
         await asyncio.sleep(TICK_S)
-        gap = (self.clock() - wall) - (self._monotonic() - monotonic)
-        frozen = self._monotonic() - monotonic - TICK_S
+        self._apart = self.clock() - self._monotonic()
+        gap, frozen = self._apart - before, self._monotonic() - began - TICK_S
         if max(gap, frozen) > JUMP_S:
             await self.woke(max(gap, frozen))
         return 0.0

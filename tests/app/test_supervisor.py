@@ -85,6 +85,17 @@ async def test_a_wall_clock_that_leaps_means_the_machine_slept(
     assert woke.gap_s == 60.0
 
 
+async def test_a_leap_between_two_ticks_is_seen_too(workspace_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.supervisor.TICK_S", 0.01)
+    seen, wall = Seen(), [1000.0]
+    supervisor = make(workspace_dir, seen, clock=lambda: wall[0], monotonic=lambda: 7.0)
+    await supervisor._tick()
+    wall[0] += 60.0
+    await supervisor._tick()
+    woke = await seen.until(Woke)
+    assert woke.gap_s == 60.0
+
+
 async def test_a_quiet_second_is_no_sleep(workspace_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.supervisor.TICK_S", 0.01)
     seen = Seen()

@@ -374,7 +374,6 @@ async def test_the_embedded_pod_stops_itself(provider: LocalProvider, state_dir:
         policy = Policy(max_hours=hours(0.5), publish_minutes=0.05, tick_s=QUICK)
         report = await watchdog.arm(agent, policy, pod.volume)
         assert (report.level, report.paths) == (Level.AMBER, ("file",))
-        assert report.ssh is None or report.ssh >= 1 or report.phase != "watching"  # a slow machine ends it first
     begin = time.monotonic()
     while (now := await provider.get("local")).status is not PodStatus.STOPPED:
         assert time.monotonic() - begin < 30
