@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from numpy import *  # noqa: F403
+    from numpy import *  # noqa: F403  (never run: it tells the type checker that the names are those of numpy)
 else:
 
     def __getattr__(name: str) -> Any:
