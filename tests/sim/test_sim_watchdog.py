@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Place:
 
     def __init__(self, sim: Simulator, pod: SimPod, state_dir: Path) -> None:
         self.sim, self.pod, self._state_dir = sim, pod, state_dir
+        self.trouble: list[RemoteError] = []
 
     @asynccontextmanager
     async def agent(self) -> AsyncIterator[Agent]:
@@ -46,9 +47,22 @@ class Place:
             return await watchdog.arm(agent, Policy(tick_s=QUICK, **rules), VolumeKind.NETWORK)
 
     async def fire(self) -> None:
-        """Arm it with a deadline so near that the pod may stop before the answer is home."""
-        with suppress(RemoteError):
-            await self.arm(max_hours=SECOND)
+        """Arm it with a deadline so near that the pod may stop before the answer is home; again if it does not."""
+        for _ in range(3):
+            with self.cut_off():
+                await self.arm(max_hours=SECOND)
+                return
+            with suppress(TimeoutError):
+                await self._ended(5.0)
+                return
+
+    @contextmanager
+    def cut_off(self) -> Iterator[None]:
+        """The pod may stop before an answer is home; what was said then is told if it does not stop."""
+        try:
+            yield
+        except RemoteError as error:
+            self.trouble.append(error)
 
     async def up(self) -> None:
         """Wait until the pod can be reached."""
@@ -56,11 +70,26 @@ class Place:
             while self.pod.endpoint is None or self.pod.running is None:
                 await asyncio.sleep(0.02)
 
-    async def stopped(self, deadline_s: float = 30.0) -> None:
+    async def stopped(self, deadline_s: float = 60.0) -> None:
         """Wait until the pod is stopped; that it was not terminated is part of it."""
+        try:
+            await self._ended(deadline_s)
+        except TimeoutError:
+            machine = self.sim.state.machine.failures
+            pytest.fail(f"runs on; asked: {self.asked()}; {self.trouble=}; {machine=}; watchdog: {await self.told()}")
+
+    async def _ended(self, deadline_s: float) -> None:
         async with asyncio.timeout(deadline_s):
             while self.sim.pod(self.pod.id).status is not Status.EXITED:
                 await asyncio.sleep(0.05)
+
+    async def told(self) -> str:
+        """What the watchdog says of itself, for a test that failed."""
+        try:
+            async with self.agent() as agent:
+                return repr(await watchdog.report(agent))
+        except RemoteError as error:
+            return f"not reached: {error!r}"
 
     def asked(self) -> list[str]:
         """The paths of the stops that were asked of the API."""
@@ -125,7 +154,7 @@ async def test_at_the_deadline_the_pod_stops_itself_and_is_not_terminated(place:
 async def test_a_job_that_ended_and_an_idle_pod_are_stopped(place: Place) -> None:
     assert place.pod.running is not None
     place.pod.running.gpu_control.write_text("utilization.gpu=0")
-    with suppress(RemoteError):  # the pod may stop before an answer is home
+    with place.cut_off():
         async with place.agent() as agent:
             policy = Policy(after_exit=AfterExit.STOP, pull_grace_minutes=0.5 / 60, tick_s=QUICK)
             await watchdog.arm(agent, policy, VolumeKind.NETWORK)

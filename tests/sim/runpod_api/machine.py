@@ -180,7 +180,10 @@ class Machine:
                 running = await pod.starting
         if running is not None:
             self.read_log(pod)
-            await running.stop()
+            try:
+                await running.stop()
+            except Exception as error:  # for the pod it is over; who looks after the machine is told
+                self.failures.append(f"{pod.id} did not end: {error!r}")
         pod.starting = pod.running = pod.endpoint = pod.container_at = pod.port_due = None
 
     async def close(self) -> None:
