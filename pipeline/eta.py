@@ -24,7 +24,7 @@ WRITTEN = 0.4
 """Of their limit the rows of a batch write on average before they are stopped."""
 LONGEST = 0.8
 """Of its limit the longest row of a batch writes."""
-GUESSED, MEASURED = 0.03, 0.1
+GUESSED, MEASURED = 0.015, 0.1
 """Share of its work after which a step's own rate counts as much as the forecast: one from the machine's limits, and
 one from a step of its kind that was measured here. By replaying recorded runs with forecasts that were off by a third
 and by a sixth."""
@@ -75,8 +75,9 @@ class BatchWork:
         """Passes until the last of so many rows is in."""
         return max(0, left - self.slots) * WRITTEN * self.limit / self.slots if self.slots else 0.0
 
-    def progress(self, costs: Costs) -> Callable[[int], float]:
-        """A function of the rows ended so far, called before every pass, that says the share of this batch.
+    def progress(self, costs: Costs) -> Callable[[int, int], float]:
+        """A function of the rows ended and the prompts read so far, called before every pass, that says the share of
+        this batch.
 
         A pass reads the prompts of the rows that join it and writes one token of every row alive. While a row lives,
         the longest may still run to its limit; of those alive half are foreseen to go with it.
@@ -84,13 +85,12 @@ class BatchWork:
         each, done, steps, seen = self.prompt / self.rows, 0.0, 0, 0
         before: int | None = None
 
-        def share(ended: int) -> float:
+        def share(ended: int, read: int) -> float:
             nonlocal done, steps, seen, before
             if before is not None:
-                joined = min(self.rows, before + (self.slots or self.rows))
-                done += (joined - seen) * each + (joined - before) * costs.write + costs.step
-                steps = 0 if joined < self.rows else steps + 1  # while others wait, the longest may be among them
-                seen = joined
+                done += (read - seen) * each + (read - before) * costs.write + costs.step
+                steps = 0 if read < self.rows else steps + 1  # while others wait, the longest may be among them
+                seen = read
             before = ended
             live = min(self.rows - ended, self.slots or self.rows)
             last = LONGEST * max(0.0, self.highest - steps) * (costs.step + live * costs.write / 2) if live else 0.0

@@ -66,6 +66,13 @@ class TokenLogprobs:
     best: tuple[int, ...]
 
 
+Tell = Callable[[int, int], None]
+
+
+def untold(_finished: int, _read: int) -> None:
+    """For who does not want to hear."""
+
+
 class Engine(Protocol):
     """A loaded model. Batches are planned before the start, as a pure function of the requests, and are the unit of
     commitment: the same requests give the same bytes, whether or not a run was killed on the way."""
@@ -82,8 +89,9 @@ class Engine(Protocol):
         """How many rows of a planned batch are alive at once."""
         ...
 
-    def generate(self, requests: Sequence[Request], ended: Callable[[int], None] = lambda _: None) -> list[Completion]:
-        """Run one planned batch; `ended` is told before every pass how many rows are finished."""
+    def generate(self, requests: Sequence[Request], tell: Tell = untold) -> list[Completion]:
+        """Run one planned batch; `tell` hears before every pass how many rows are finished, and of how many the prompts
+        are read."""
         ...
 
     def plan_choices(self, items: Sequence[ChoiceRequest]) -> list[list[int]]: ...

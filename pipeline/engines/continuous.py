@@ -7,13 +7,13 @@ holds, one goes first. Which rows meet in a pass is a function of the requests a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipeline.engines.base import Completion, FinishReason, Request
+from pipeline.engines.base import Completion, FinishReason, Request, Tell
 from pipeline.engines.decode import choose, find_stop, signed, uniforms
 from pipeline.engines.slots import Block, Slots, blocks_of
 from pipeline.engines.stopping import INTERVAL, Ends
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 SHARED = 16
 """Tokens from which on a common prefix is copied instead of computed again."""
+
+READ, READ_CPU = 8192, 1024
+"""Tokens of newcomers' prompts that one pass reads (one prompt may have more): so many keep the machine busy, memory
+stays bounded while those at work write on, and a long batch of prompts is seen to advance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,29 +82,35 @@ class Decoding:
         self.logps = torch.zeros(slots, longest, device=device)
         self.ends = Ends(engine.tokens, requests, engine.vocabulary, device)
         self.done: dict[int, Completion] = {}
+        self.readable = READ_CPU if device.type == "cpu" else READ
 
-    def run(self, ended: Callable[[int], None]) -> list[Completion]:
+    def run(self, tell: Tell) -> list[Completion]:
         while len(self.done) < len(self.requests):
-            ended(len(self.done))
+            tell(len(self.done), len(self.done) + len(self.rows))
             self._advance(self._pass(self._admit()))
         return [self.done[i] for i in range(len(self.requests))]
 
     # rows come
     def _admit(self) -> list[Newcomer]:
-        """Who joins the next pass, in the order of their slots. Those who wait for a prefix keep their room."""
-        room = self.cache.slots - len(self.rows)
+        """Who joins the next pass, in the order of their slots: as many as it may read. Those who wait for a prefix
+        keep their room."""
+        room, left = self.cache.slots - len(self.rows), self.readable
         came: list[Newcomer] = []
         waiting: list[int] = []
         while self.queue and len(came) + len(waiting) < room:
-            i = self.queue.pop(0)
+            i = self.queue[0]
             source, shared = self._best(self.requests[i].prompt_ids)
             beside = max(
                 (common(self.requests[i].prompt_ids, self.requests[c.request].prompt_ids) for c in came), default=0
             )
             if beside > shared:
                 waiting.append(i)
+            elif came and len(self.requests[i].prompt_ids) - shared > left:
+                break
             else:
                 came.append(Newcomer(i, source, shared))
+                left -= len(self.requests[i].prompt_ids) - shared
+            self.queue.pop(0)
         self.queue[:0] = waiting
         return came
 

@@ -6,12 +6,12 @@ Rows are packed without padding and leave their slots as they end (`continuous`)
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 
-from pipeline.engines.base import ChoiceRequest, Completion, IdPair, Request, TokenLogprobs
+from pipeline.engines.base import ChoiceRequest, Completion, IdPair, Request, Tell, TokenLogprobs, untold
 from pipeline.engines.continuous import SHARED, Decoding, common, packed
 from pipeline.engines.kernels import widen_products
 from pipeline.engines.slots import Block, Slots, blocks_of, read, use_packed_attention
@@ -58,10 +58,10 @@ class TransformersEngine:
         return _fill(order, [len(item.tail_ids) for item in items], self.batch_tokens // 4)
 
     @torch.inference_mode()
-    def generate(self, requests: Sequence[Request], ended: Callable[[int], None] = lambda _: None) -> list[Completion]:
+    def generate(self, requests: Sequence[Request], tell: Tell = untold) -> list[Completion]:
         if not requests:
             return []
-        return Decoding(self, requests, self.rows(requests)).run(ended)
+        return Decoding(self, requests, self.rows(requests)).run(tell)
 
     @torch.inference_mode()
     def score_choices(

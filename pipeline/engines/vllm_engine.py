@@ -10,11 +10,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.engines.base import ChoiceRequest, Completion, FinishReason, IdPair, Request, TokenLogprobs
+from pipeline.engines.base import (
+    ChoiceRequest,
+    Completion,
+    FinishReason,
+    IdPair,
+    Request,
+    Tell,
+    TokenLogprobs,
+    untold,
+)
 from pipeline.engines.decode import find_stop
 from pipeline.engines.stopping import first_over
 from pipeline.models.errors import ModelError
@@ -91,8 +100,8 @@ class VllmEngine:
         """All: vLLM says which of them live, by its memory."""
         return len(requests)
 
-    def generate(self, requests: Sequence[Request], ended: Callable[[int], None] = lambda _: None) -> list[Completion]:
-        ended(0)
+    def generate(self, requests: Sequence[Request], tell: Tell = untold) -> list[Completion]:
+        tell(0, 0)
         settings = [
             {
                 "temperature": r.temperature,

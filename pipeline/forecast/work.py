@@ -33,6 +33,7 @@ FIXTURES = 40  # labelled answers of a family in the scorers' audit
 GUARD_FRAME = 130  # tokens of a guard's prompt beside its policy and the conversation
 UNSAFE, CODES = 0.05, 24  # share of rows that a guard calls unsafe; new tokens in which it says why
 SAMPLES_PER_PROMPT = 4
+HELD, HELD_TOKENS = 64, 2048  # answers that are read again to check a merge, and tokens of a batch of them
 ITEMS_SEEN = 4  # drawn of each family to learn its lengths
 
 
@@ -315,10 +316,12 @@ class _Recipe:
         sets = 1 + len(earlier_stages(self.recipe.stages, stage))
         return Work(plain_s=0.3 + 1e-3 * self.recipe.evaluation.items * sets)
 
-    def merge(self, _stage: int) -> Work:
+    def merge(self, stage: int) -> Work:
         """Read, add, write, then the base and the result once more for the parity check."""
         full = Precision.FP32 if self.recipe.precision.generate is Precision.FP32 else Precision.BF16
-        return Work(loads=3, rewrites=1, precision=full, batches=3, read=3 * 16 * 40)
+        at, rows = self.lengths(stage), (4 if full is Precision.FP32 else 3) * HELD
+        read, written = rows * at.example, rows * at.answer
+        return Work(loads=3, rewrites=1, precision=full, batches=read / HELD_TOKENS, read=read, written=written)
 
 
 _KINDS: Mapping[str, Callable[[_Recipe, int], Work]] = {

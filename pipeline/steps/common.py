@@ -31,6 +31,8 @@ ENGINE_MODULES = (
 )
 """Code that can change whatever a model writes or scores."""
 
+Inside = Callable[[int, int], float]
+
 
 def generate(
     ctx: StepContext,
@@ -70,10 +72,10 @@ def generate(
                 ctx.checkpoint()
                 inside, cost = work.progress(costs), work.cost(costs)
 
-                def ended(rows: int, inside: Callable[[int], float] = inside, cost: float = cost) -> None:
-                    tell(rows, inside(rows) * cost)
+                def inside_it(ended: int, read: int, inside: Inside = inside, cost: float = cost) -> None:
+                    tell(ended, inside(ended, read) * cost)
 
-                answers = opened.engine.generate([requests[i] for i in batch], ended)
+                answers = opened.engine.generate([requests[i] for i in batch], inside_it)
                 journal.append((i, to_row(i, completion)) for i, completion in zip(batch, answers, strict=True))
                 ctx.reporter.tokens(sum(c.tokens for c in answers), read=round(work.prompt))
             done += work.cost(costs)

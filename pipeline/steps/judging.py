@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,9 +94,9 @@ class Judge:
             for principle in sorted(groups):
                 members = [(i, answers[i]) for i in groups[principle]]
                 for k, asking in enumerate(self.askings):
-                    self._ask(journal, principle, asking, [(i * width + k, a) for i, a in members])
-                    cost = self._cost(principle, asking, answers, groups[principle])
-                    progress.tell(len(journal), cost / whole)
+                    part_of_it = self._cost(principle, asking, answers, groups[principle]) / whole
+                    for read in self._ask(journal, principle, asking, [(i * width + k, a) for i, a in members]):
+                        progress.tell(len(journal), read * part_of_it)
             return [
                 self._record(answer, [journal.row(i * width + k) for k in range(width)])
                 for i, answer in enumerate(answers)
@@ -107,20 +107,24 @@ class Judge:
         read = sum(len(answers[i].instruction) + len(answers[i].response) for i in members)
         return len(self._prefixes[principle, asking]) + read + 2 * costs_of(self.opened).step * CHARS_PER_TOKEN
 
-    def _ask(self, journal: Journal, principle: str, asking: Asking, members: Sequence[tuple[int, Judged]]) -> None:
-        """One prefix, all its answers. `members` carries each answer's position in the journal."""
+    def _ask(
+        self, journal: Journal, principle: str, asking: Asking, members: Sequence[tuple[int, Judged]]
+    ) -> Iterator[float]:
+        """One prefix, all its answers, and after each batch the share of them that it was. `members` carries each
+        answer's position in the journal."""
         tokens, engine = self.opened.tokens, self.opened.engine
         tails = [prompts.judgement_tail(a.instruction, a.response) for _, a in members]
         items = [ChoiceRequest(tuple(tokens.encode(tail))) for tail in tails]
         prefix = tokens.prompt(self._prefixes[principle, asking])
+        whole = sum(len(item.tail_ids) for item in items)
         for batch in engine.plan_choices(items):
-            positions = [members[k][0] for k in batch]
-            if journal.complete(positions):
-                continue
-            self.ctx.checkpoint()
-            scores = engine.score_choices(prefix, [items[k] for k in batch], self._labels)
-            journal.append((p, {"a": a, "b": b}) for p, (a, b) in zip(positions, scores, strict=True))
-            self.ctx.reporter.tokens(sum(len(items[k].tail_ids) for k in batch), read=len(prefix))
+            positions, read = [members[k][0] for k in batch], sum(len(items[k].tail_ids) for k in batch)
+            if not journal.complete(positions):
+                self.ctx.checkpoint()
+                scores = engine.score_choices(prefix, [items[k] for k in batch], self._labels)
+                journal.append((p, {"a": a, "b": b}) for p, (a, b) in zip(positions, scores, strict=True))
+                self.ctx.reporter.tokens(read, read=len(prefix))
+            yield read / whole
 
     def _record(self, answer: Judged, rows: Sequence[Mapping[str, Any]]) -> Judgement:
         tail = prompts.judgement_tail(answer.instruction, answer.response)

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 ROUNDED_AWAY = 0.5
 """Share of the training's effect that rounding the merged weights may cost before the reader is warned."""
 
-MERGING = 0.1
-"""Of the step's time the merge itself takes; reading the held prompts takes the rest."""
+MERGING, MERGING_CPU = 0.8, 0.3
+"""Of the step's time the merge itself and the loading take; reading the held prompts takes the rest."""
 
 READ_AT_ONCE = 16
 """Held prompts between two signs of progress."""
@@ -118,8 +118,11 @@ class _Answers:
     """Log-probabilities of the held answers under one model after the other, telling how far it is."""
 
     def __init__(self, ctx: StepContext, pairs: Sequence[IdPair], passes: int) -> None:
+        from pipeline.models.load import device_of
+
         self._reporter, self._times, self._pairs = ctx.reporter, ctx.times, pairs
         self._done, self._total = 0, passes * len(pairs)
+        self._merging = MERGING_CPU if device_of(ctx.recipe.hardware.device) == "cpu" else MERGING
 
     def of(self, model: Any, path: Path) -> list[TokenLogprobs]:
         from pipeline.engines.transformers_engine import TransformersEngine
@@ -135,7 +138,7 @@ class _Answers:
         return found
 
     def _tell(self) -> None:
-        share = MERGING + (1 - MERGING) * self._done / self._total
+        share = self._merging + (1 - self._merging) * self._done / self._total
         self._reporter.progress(self._done, self._total, "held answers read", share)
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pipeline import prompts
+from pipeline.engines import continuous
 from pipeline.engines.base import ChoiceRequest, IdPair, Request
 from pipeline.engines.decode import argmax, choose, find_stop, normalisers, signed, top, uniform, uniforms
 from pipeline.engines.kernels import product
@@ -106,6 +107,25 @@ def test_rows_that_wait_take_the_place_of_those_that_end_and_write_the_same(engi
         for a in asked
         for c in engine.generate([a])
     ]
+
+
+def test_a_pass_reads_no_more_than_so_many_tokens_of_newcomers_and_tells_how_far_it_is(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [request(TEXTS[i % 4] + f" {i}", max_new_tokens=4 + i, seed=i) for i in range(8)]
+    at_once = engine.generate(asked)
+    most = 2 * max(len(a.prompt_ids) for a in asked)
+    monkeypatch.setattr(continuous, "READ_CPU", most)
+    seen, told = counted(engine, monkeypatch), list[tuple[int, int]]()
+    assert [c.raw for c in engine.generate(asked, lambda ended, read: told.append((ended, read)))] == [
+        c.raw for c in at_once
+    ]
+    assert max(seen) <= most + len(asked)  # and one token of every row at work
+    assert told[0] == (0, 0)
+    assert told == sorted(told)
+    assert 0 < told[1][1] < len(asked) == told[-1][1]
+    monkeypatch.setattr(continuous, "READ_CPU", 1)
+    assert [c.raw for c in engine.generate(asked)] == [c.raw for c in at_once]  # one prompt may have more
 
 
 def test_a_shared_beginning_is_read_once_and_best_of_many_reads_its_prompt_once(

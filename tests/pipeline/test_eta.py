@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from pipeline.environment import source_root
-from pipeline.eta import PASS, PASS_CPU, BatchWork, Costs, Eta, planned_cost
+from pipeline.eta import GUESSED, PASS, PASS_CPU, BatchWork, Costs, Eta, planned_cost
 from pipeline.events import EventWriter
 from pipeline.protocol import RunPaths
 
@@ -79,10 +79,10 @@ def test_before_its_own_rate_is_known_the_forecast_speaks() -> None:
     assert eta.of_run(200.0) == 250.0
     assert Eta().update(10.0, 0.0) is None
     assert Eta().of_run(5.0) is None
-    assert eta.update(11.0, 0.01) == pytest.approx(
-        (3 * 200 * 0.99 + 99) / 4, abs=0.1
-    )  # a quarter its own: 1 % a second
-    assert eta.update(13.0, 0.03) == pytest.approx((200 * 0.97 + 97) / 2, abs=0.1)
+    own = 0.01 / (0.01 + GUESSED)  # at 1 % a second
+    assert eta.update(11.0, 0.01) == pytest.approx((1 - own) * 200 * 0.99 + own * 99, abs=0.1)
+    own = 0.03 / (0.03 + GUESSED)
+    assert eta.update(13.0, 0.03) == pytest.approx((1 - own) * 200 * 0.97 + own * 97, abs=0.1)
     assert eta.update(70.0, 0.6) == pytest.approx(40, abs=5)
 
 
@@ -145,7 +145,7 @@ def test_work_of_a_batch_counts_equal_prompts_once() -> None:
 def test_a_batch_grows_towards_its_end_and_never_past_it() -> None:
     batch = BatchWork(500.0, 20, 40.0, 40.0)
     inside = batch.progress(Costs(2.7))
-    shares = [inside(min(20, step // 2)) for step in range(60)]
+    shares = [inside(min(20, step // 2), 20 if step else 0) for step in range(60)]
     assert shares == sorted(shares)
     assert shares[0] == 0  # nothing was read yet
     assert 0 < shares[1] < 0.3
