@@ -43,6 +43,14 @@ def standing(state: AppState, now: float) -> tuple[Alert, ...]:
     return tuple(alert for alert in alerts(state, now) if alert.id not in state.acked)
 
 
+def _countdown(state: AppState, now: float) -> Iterator[Alert]:
+    one = state.countdown
+    if one is not None:
+        left = duration(max(0.0, one.ends - now))
+        text = f"pod {one.name} is stopped in {left} (any key in its panel or `maxcai pod keep` keeps it): {one.why}"
+        yield Alert(f"countdown {one.pod} {one.rule} {one.begun}", "error", text, ("pod.keep", "pod.stop"))
+
+
 def _run(state: AppState, _now: float) -> Iterator[Alert]:
     run = state.run
     if run is None or run.state in ALIVE:
@@ -138,5 +146,5 @@ def _link(state: AppState, _now: float) -> Iterator[Alert]:
 
 
 _SOURCES: tuple[Callable[[AppState, float], Iterator[Alert]], ...] = (
-    _run, _pods, _money, _watchdog, _idle_pod, _link,
+    _countdown, _run, _pods, _money, _watchdog, _idle_pod, _link,
 )  # fmt: skip

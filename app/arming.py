@@ -46,7 +46,10 @@ def policy(supervisor: Supervisor, pod: Pod, runs: Sequence[str] = ()) -> Policy
 
 
 def _session_budget(supervisor: Supervisor, pod: Pod, now: float) -> tuple[Decimal | None, Decimal | None]:
-    """What this pod session may cost in all, USD, by the tightest budget; and USD/hour with its disks."""
+    """What this pod session may cost in all, USD, by the tightest budget; and USD/hour with its disks.
+
+    The pod waits for the countdown at home, and for as long as somebody there has kept it beyond a budget.
+    """
     from remote.money.rules import disks_per_hour
 
     fleet = supervisor.fleet
@@ -59,7 +62,18 @@ def _session_budget(supervisor: Supervisor, pod: Pod, now: float) -> tuple[Decim
     spent = fleet.ledger.session_cost(pod, now)
     if not left or not price or spent is None:
         return None, price or None
-    return max(spent + min(left), Decimal("0.01")), price
+    kept = _kept_s(supervisor, pod, now)
+    limit = max(spent + min(left), Decimal("0.01")) if kept is None else max(spent, spent + min(left))
+    hours = ((kept or 0.0) + 60 * supervisor.settings.guard.countdown_minutes) / 3600
+    return limit + price * Decimal(str(round(hours, 4))), price
+
+
+def _kept_s(supervisor: Supervisor, pod: Pod, now: float) -> float | None:
+    """For how much longer a person keeps the pod although its budget is used up; None: nobody does."""
+    if pod.session is None:
+        return None
+    until = supervisor.keeper.countdowns.kept_until(pod.session.key, "budget", now)
+    return None if until is None else until - now
 
 
 async def arm(supervisor: Supervisor, pod: Pod, agent: Agent, runs: Sequence[str] = ()) -> Report | None:

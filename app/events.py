@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.state import Activity, CostView, LinkView, PodView, StreamView, WatchView
+from app.state import Activity, CostView, CountdownView, LinkView, PodView, StreamView, WatchView
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,13 @@ class WatchReported:
     """What the pod said of its own watchdog; None: no pod runs."""
 
     watch: WatchView | None
+
+
+@dataclass(frozen=True, slots=True)
+class CountdownChanged:
+    """A stop is being counted down; None: none is any more."""
+
+    countdown: CountdownView | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +190,7 @@ AppEvent = (
     | RunsKnown
     | CostTicked
     | WatchReported
+    | CountdownChanged
     | StreamGrew
     | ActivityChanged
     | ActivityEnded

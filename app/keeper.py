@@ -10,7 +10,8 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from app.events import CostTicked
+from app.countdown import KEPT_S, Countdowns, Record
+from app.events import CostTicked, CountdownChanged
 from app.reduce import ALIVE
 from app.state import LinkView
 from app.text import duration
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from remote.pods.model import Pod
     from remote.renting.permits import Unpulled
 
-GUARD_S, WATCH_S, PULL_S, MONEY_S, BILL_S = 60.0, 60.0, 60.0, 60.0, 900.0
+GUARD_S, WATCH_S, PULL_S, MONEY_S, BILL_S, COUNT_S = 60.0, 60.0, 60.0, 60.0, 900.0, 1.0
 """Seconds between two rounds of each service. Balance is asked twice a minute at most (RunPod's GraphQL quota)."""
 
 IDLE = " it has been idle "
@@ -37,6 +38,7 @@ class Keeper:
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
         self._told: dict[str, str] = {}
+        self.countdowns = Countdowns(supervisor.workspace.state_dir, 60.0 * supervisor.settings.guard.countdown_minutes)
 
     def services(self) -> tuple[tuple[str, Step], ...]:
         """(name, step) of each; none for pods that cost nothing. Read-only, only money is read."""
@@ -45,8 +47,8 @@ class Keeper:
         if self._supervisor.state().readonly:
             return (("money", self.money),)
         return (
-            ("money", self.money), ("guard", self.guard), ("watchdog", self.watchdog), ("results", self.results),
-            ("bill", self.bill),
+            ("money", self.money), ("guard", self.guard), ("countdown", self.count), ("watchdog", self.watchdog),
+            ("results", self.results), ("bill", self.bill),
         )  # fmt: skip
 
     def tell_once(self, subject: str, level: str, text: str) -> None:
@@ -115,7 +117,7 @@ class Keeper:
         return Rules(settings.guard.idle_minutes, settings.guard.max_hours, settings.stop_after_run)
 
     async def guard(self) -> float:
-        """One round of the local guard: decide, tell, stop."""
+        """One round of the local guard: decide, tell, count down, stop."""
         from remote.guard.enforce import enforce
         from remote.guard.rules import Act
 
@@ -127,10 +129,12 @@ class Keeper:
         for one in decisions:
             if one.act is Act.WARN and one.rule not in ("budget", "runway"):  # those are `money`'s to tell
                 self.tell_once(_subject(one), "warn", f"pod {one.pod.name}: {one.why}")
-            elif one.act is Act.STOP:
-                supervisor.say("warn", f"pod {one.pod.name} is being stopped: {one.why}")
+        stops = self.countdowns.due((one for one in decisions if one.act is Act.STOP), supervisor.clock())
+        await self.count()
+        for one in stops:
+            supervisor.say("warn", f"pod {one.pod.name} is being stopped: {one.why}")
         outcomes = await enforce(
-            decisions, fleet.provider, fleet.state_dir, fleet.clock, checkpoint=self._checkpoint, pull=self._pull,
+            stops, fleet.provider, fleet.state_dir, fleet.clock, checkpoint=self._checkpoint, pull=self._pull,
             warn=self._warn,
         )  # fmt: skip
         for outcome in outcomes:
@@ -139,7 +143,32 @@ class Keeper:
             supervisor.say(level, f"pod {outcome.decision.pod.name} was {word} ({outcome.decision.why}){said}")
         if outcomes:
             await supervisor.look()
-        return GUARD_S
+        record = self.countdowns.running(supervisor.clock())
+        return GUARD_S if record is None else min(GUARD_S, max(COUNT_S, record.ends - supervisor.clock()))
+
+    async def count(self) -> float:
+        """Show what is counted down, by whichever process of this workspace, and that it no longer is."""
+        supervisor = self._supervisor
+        record = self.countdowns.running(supervisor.clock())
+        before, now = supervisor.state().countdown, None if record is None else record.view
+        if now is not None and (before is None or before.begun != now.begun):
+            left = duration(max(0.0, now.ends - supervisor.clock()))
+            supervisor.say("warn", f"pod {now.name} is stopped in {left} unless somebody keeps it: {now.why}")
+        if now != before:
+            supervisor.emit(CountdownChanged(now))
+        return COUNT_S
+
+    async def keep(self, seconds: float | None = None) -> tuple[Record, ...]:
+        """A person keeps the pods that are about to be stopped, for so long; by default as their rule allows."""
+        supervisor, settings = self._supervisor, self._supervisor.settings
+        idle = 60.0 * (settings.guard.idle_minutes or 0.0) or KEPT_S
+        allowed = {"idle": seconds or idle, "budget": seconds or KEPT_S}
+        ended = self.countdowns.keep(supervisor.clock(), allowed)
+        await self.count()
+        for one in ended:
+            left = duration(allowed[one.rule])
+            supervisor.say("ok", f"pod {one.name} is kept: no stop for this in the next {left} (h:mm:ss)")
+        return ended
 
     async def decisions(self) -> tuple[Decision, ...]:
         """What the local guard would do now."""

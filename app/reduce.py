@@ -16,6 +16,7 @@ from app.events import (
     ActivityEnded,
     AppEvent,
     CostTicked,
+    CountdownChanged,
     DataArrived,
     Failed,
     Hinted,
@@ -172,6 +173,10 @@ def _watch(state: AppState, event: WatchReported) -> AppState:
     return state if state.watch == event.watch else replace(state, watch=event.watch)
 
 
+def _countdown(state: AppState, event: CountdownChanged) -> AppState:
+    return state if state.countdown == event.countdown else replace(state, countdown=event.countdown)
+
+
 def _stream(state: AppState, event: StreamGrew) -> AppState:
     if state.streams.get(event.stream.name) == event.stream:
         return state
@@ -231,6 +236,7 @@ _HANDLERS: dict[type[Any], Callable[[AppState, Any], AppState]] = {
     RunsKnown: _runs,
     CostTicked: _cost,
     WatchReported: _watch,
+    CountdownChanged: _countdown,
     StreamGrew: _stream,
     ActivityChanged: _activity,
     ActivityEnded: _activity_ended,

@@ -75,6 +75,7 @@ class Guard(Section, frozen=True):
     pull_grace_minutes: Annotated[float, Meta(ge=0, le=MOST)] = 20.0
     lease_minutes: Amount = None  # stop when this machine has not been heard of for so long
     publish_minutes: Annotated[float, Meta(ge=0, le=MOST)] = 10.0  # for a checkpoint before a stop
+    countdown_minutes: Annotated[float, Meta(ge=0, le=MOST)] = 10.0  # before a stop for idleness or budget; 0: at once
     min_free_gb: Amount = 5.0  # reported, stops nothing
     tick_seconds: Annotated[float, Meta(gt=0, le=300)] = 10.0  # between two looks of the pod's watchdog
     accept_loss: bool = False  # arm it although a stop would destroy the data

@@ -46,6 +46,18 @@ class WatchView:
 
 
 @dataclass(frozen=True, slots=True)
+class CountdownView:
+    """A stop that is counted down: whose, by which rule and why, from when to when (unix seconds)."""
+
+    pod: str
+    name: str
+    rule: str  # idle | budget
+    why: str
+    begun: float
+    ends: float
+
+
+@dataclass(frozen=True, slots=True)
 class BudgetView:
     """One budget, USD. Level: ok | warn | stop | unknown."""
 
@@ -184,6 +196,7 @@ class AppState:
     runs: tuple[str, ...] = ()  # run ids known to this workspace, newest first
     cost: CostView = CostView()
     watch: WatchView | None = None  # the running pod's own watchdog, once it was asked
+    countdown: CountdownView | None = None  # a stop that any key still prevents
     streams: Mapping[str, StreamView] = field(default_factory=dict)
     activities: Mapping[str, Activity] = field(default_factory=dict)
     notices: tuple[Notice, ...] = ()  # newest last, bounded

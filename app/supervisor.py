@@ -98,7 +98,7 @@ class Supervisor:
         self._apart: float | None = None  # wall clock less monotonic, as of the last tick
         self._follower: tuple[RunEntry, asyncio.Task[None]] | None = None
         self._pulling = asyncio.Lock()
-        self._keeper = Keeper(self)
+        self.keeper = Keeper(self)
 
     # --- services ----------------------------------------------------------------------------------------------------
 
@@ -110,7 +110,7 @@ class Supervisor:
         services = (("pods", self._poll), ("link", self._ping), ("cost", self._cost), ("clock", self._tick))
         try:
             async with asyncio.TaskGroup() as group:
-                for name, step in (*services, *self._keeper.services()):
+                for name, step in (*services, *self.keeper.services()):
                     group.create_task(self._service(name, step), name=name)
                 self._resume_following()
         finally:
@@ -133,7 +133,7 @@ class Supervisor:
     @asynccontextmanager
     async def _kept(self) -> AsyncIterator[None]:
         """While somebody follows a run without the panel: guard, lease, pulls and bills all the same."""
-        services = () if self.serving else self._keeper.services()
+        services = () if self.serving else self.keeper.services()
         tasks = [asyncio.create_task(self._service(name, step), name=name) for name, step in services]
         try:
             yield
@@ -227,6 +227,7 @@ class Supervisor:
         """One look at the pods, without any service."""
         await self.fleet.list()
         self._listed()
+        await self.keeper.count()
 
     async def pods(self) -> tuple[PodView, ...]:
         """Every pod as it is now."""

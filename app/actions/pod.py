@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from app.actions.base import AGREED, Action, Args, Confirm, Context, Param, Reason, Scope
-from app.errors import Refused, Unagreed, UsageError
+from app.errors import AppError, Refused, Unagreed, UsageError
 from app.events import AppEvent, Output
 from app.reduce import OFF
 from app.state import AppState
@@ -89,6 +89,26 @@ async def _stop(context: Context, args: Args) -> AsyncIterator[AppEvent]:
         pod = await supervisor.stop_pod(pod, permit)
     supervisor.say("ok", f"pod {pod.id} is {pod.status}")
     yield Output(pod.id, {"id": pod.id, "status": str(pod.status)})
+
+
+async def _keep(context: Context, args: Args) -> AsyncIterator[AppEvent]:
+    """Call a counted-down stop off. Where a budget was the reason, the pod's own watchdog must know of it too."""
+    from app import arming
+    from app.errors import sentence
+    from remote.errors import RemoteError
+
+    supervisor, minutes = context.supervisor, args["minutes"]
+    if minutes is not None and not 0 < minutes < float("inf"):
+        raise UsageError(f"{minutes:g} minutes are no time to keep a pod", "Give a number above zero.")
+    ended = await supervisor.keeper.keep(None if minutes is None else 60.0 * minutes)
+    for one in ended:
+        if one.rule == "budget":
+            try:
+                await arming.arm_again(supervisor, await supervisor.pod(one.pod))
+            except (RemoteError, AppError) as error:
+                supervisor.say("warn", f"the pod's own watchdog may stop it all the same: {sentence(error)}")
+    said = "\n".join(f"pod {one.name} is kept ({one.rule})" for one in ended) or "no stop is being counted down"
+    yield Output(said, [{"pod": one.pod, "rule": one.rule, "until": one.kept} for one in ended])
 
 
 async def _ssh(context: Context, args: Args) -> AsyncIterator[AppEvent]:
@@ -199,6 +219,13 @@ def can_stop(state: AppState) -> Reason | None:
     return None
 
 
+def _counted_down(state: AppState) -> Reason | None:
+    """Reason when no stop is being counted down."""
+    if state.pods_at is not None and state.countdown is None:
+        return Reason("no stop is being counted down")
+    return None
+
+
 def _has_pod(state: AppState) -> Reason | None:
     """Reason when the provider has told that there is no pod at all."""
     return Reason("there is no pod") if state.pods_at is not None and not state.pods else None
@@ -243,6 +270,12 @@ ACTIONS: tuple[Action, ...] = (
             POD, Param("force", "stop although something is at risk; it is journalled"),
             Param("safely", "end its run after a checkpoint and pull what is not home first"),
         ),
+    ),
+    Action(
+        "pod.keep", ("pod", "keep"), "Keep the pod", "call off the stop for idleness or budget that is counted down",
+        "", Scope.POD, _keep, enabled=_counted_down, prints=True,
+        params=(Param("minutes", "for so long; default: the idle time, or an hour over budget", "option",
+                      metavar="N", type=float),),
     ),
     Action(
         "pod.restart", ("pod", "restart"), "Restart the pod", "a new container: new port and host key, volume kept",

@@ -29,6 +29,9 @@ AT_HOME = (Scope.RUN, Scope.BOARD, Scope.REVIEWS)
 TWICE_S = 2.0
 """Seconds in which a second ctrl+c quits."""
 
+SEEN_S = 1.0
+"""Seconds after which a countdown has been seen: a key that was on its way means what it is bound to."""
+
 
 def show_view(name: str) -> Callable[[PanelApp], None]:
     """An act that switches to a view."""
@@ -216,6 +219,15 @@ def interrupted(app: PanelApp, before: float) -> float:
         app.exit(OK)
     app.say("ctrl+c again quits; the pod and its run go on", "warning")
     return now
+
+
+def keep_the_pod(app: PanelApp) -> bool:
+    """Whether a key came while a stop is counted down and somebody could have seen it: then it calls the stop off."""
+    one = app.controller.state.countdown
+    if one is None or app.clock() - one.begun < SEEN_S or app.refused("pod.keep") is not None:
+        return False
+    app.do("pod.keep")
+    return True
 
 
 async def leave(app: PanelApp) -> None:

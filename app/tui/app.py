@@ -134,6 +134,9 @@ class PanelApp(Keyboard):
         """Actions this panel can do: all but view acts it does not have."""
         return [action for action in self.controller.actions() if not action.view or action.id in acts.VIEW_ACTS]
 
+    def heard_otherwise(self) -> bool:
+        return acts.keep_the_pod(self)
+
     def tick(self) -> None:
         """Ten times a second; paints only when something changed."""
         if self._header is not None and self._header.is_attached:  # not before the first frame nor after the last

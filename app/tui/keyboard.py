@@ -37,7 +37,13 @@ class Keyboard(OnScreen):
         while self._typed and (len(self.screen_stack) > 1 or self.wanted == self.view):
             await self._take(self._typed.popleft())
 
+    def heard_otherwise(self) -> bool:
+        """Whether a key means something else now than what it is bound to; then that has been done."""
+        return False
+
     async def _take(self, event: events.Key) -> None:
+        if self.heard_otherwise():
+            return
         alone = len(self.screen_stack) == 1
         if alone and self.early is not None:
             self.early.append(event)

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 SHARED = 16
 """Tokens from which on a common prefix is copied instead of computed again."""
 
-READ, READ_CPU = 8192, 1024
-"""Tokens of newcomers' prompts that one pass reads (one prompt may have more): so many keep the machine busy, memory
-stays bounded while those at work write on, and a long batch of prompts is seen to advance."""
+READ, READ_CPU = 8192, 2.8e11
+"""Tokens of newcomers' prompts that one pass reads (one prompt may have more); on a CPU, that number times the model's
+weights, a few seconds' work. So many keep the machine busy, memory stays bounded while those at work write on, and a
+long batch of prompts is seen to advance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Decoding:
         self.logps = torch.zeros(slots, longest, device=device)
         self.ends = Ends(engine.tokens, requests, engine.vocabulary, device)
         self.done: dict[int, Completion] = {}
-        self.readable = READ_CPU if device.type == "cpu" else READ
+        self.readable = int(READ_CPU / engine.weights) if device.type == "cpu" else READ
 
     def run(self, tell: Tell) -> list[Completion]:
         while len(self.done) < len(self.requests):

@@ -32,6 +32,7 @@ class TransformersEngine:
         self.tokens = tokens
         self.batch_tokens = batch_tokens
         self.vocabulary = int(model.get_input_embeddings().weight.shape[0])
+        self.weights = sum(weight.numel() for weight in model.parameters())
         use_packed_attention(model)
         widen_products(model)
 

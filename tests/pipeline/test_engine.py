@@ -115,7 +115,7 @@ def test_a_pass_reads_no_more_than_so_many_tokens_of_newcomers_and_tells_how_far
     asked = [request(TEXTS[i % 4] + f" {i}", max_new_tokens=4 + i, seed=i) for i in range(8)]
     at_once = engine.generate(asked)
     most = 2 * max(len(a.prompt_ids) for a in asked)
-    monkeypatch.setattr(continuous, "READ_CPU", most)
+    monkeypatch.setattr(continuous, "READ_CPU", most * engine.weights)
     seen, told = counted(engine, monkeypatch), list[tuple[int, int]]()
     assert [c.raw for c in engine.generate(asked, lambda ended, read: told.append((ended, read)))] == [
         c.raw for c in at_once

@@ -8,7 +8,7 @@ from app.tui import fmt
 from app.tui.lines import clean
 from app.tui.picture import Picture, step_name
 from app.tui.widgets.cost_meter import per_hour
-from app.tui.widgets.header import replay_mark
+from app.tui.widgets.header import countdown_part, replay_mark
 from app.tui.widgets.panel import MUTED, fitting, pack, text
 from app.tui.widgets.signs import pod_sign, run_sign, verdict_sign
 
@@ -17,6 +17,7 @@ def compact_line(picture: Picture, width: int, height: int) -> Content:
     """One line and, with two rows or more, a hint to enlarge."""
     state, g, run = picture.state, picture.glyphs, picture.run
     parts = [replay_mark(state)] if state.replay is not None else []
+    parts += countdown_part(picture)
     parts += [pod_sign(state.pod, g), text((per_hour(state.cost, state.pod), "bold"))]
     step = picture.step
     if run is not None and step is not None:

@@ -9,6 +9,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from app.state import AppState, BudgetView
+from app.text import duration
 from app.tui import fmt
 from app.tui.lines import clean
 from app.tui.picture import Picture
@@ -65,6 +66,7 @@ def top_line(picture: Picture, width: int) -> Content:
     if picture.pod_stale:
         left.append(text((f"stale {fmt.age(picture.pod_age)}", "bold $warning")))
     left.append(text((per_hour(state.cost, pod), "bold")))
+    left += countdown_part(picture)
     right = [data_age(picture), link_sign(state.link, picture.now, g)]
     more = []
     if pod is not None and pod.gpu:
@@ -81,6 +83,16 @@ def top_line(picture: Picture, width: int) -> Content:
     ends = pack([part for part in right if part.cell_length], max(0, width - pack(left, width).cell_length - 2))
     start = pack([*left, *more], max(1, width - ends.cell_length - 2))
     return spread(start, ends, width)
+
+
+def countdown_part(picture: Picture) -> list[Content]:
+    """`STOPS IN 9:58 any key keeps it`, nothing while no stop is counted down."""
+    one = picture.state.countdown
+    if one is None:
+        return []
+    keeps = "" if picture.state.readonly else "any key keeps it "
+    left = duration(max(0.0, one.ends - picture.now))
+    return [text((f" STOPS IN {left} {keeps}", "bold reverse $error"))]
 
 
 def replay_mark(state: AppState) -> Content:

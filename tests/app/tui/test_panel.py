@@ -12,7 +12,7 @@ import pytest
 import tui_samples as samples
 
 from app.actions.base import Confirm
-from app.state import Activity, CostView, Notice, StreamView, WatchView
+from app.state import Activity, CostView, CountdownView, Notice, StreamView, WatchView
 from app.tui.modals.confirm import Question
 from app.tui.modals.help import Help, Reader
 from app.tui.prompt import Prompt
@@ -136,7 +136,7 @@ async def test_ctrl_c_quits_only_when_pressed_twice(panel: Opener) -> None:
 
 
 async def test_help_lists_every_key_and_can_be_searched(panel: Opener) -> None:
-    async with panel(samples.training_state(), (120, 45)) as shown:
+    async with panel(samples.training_state(), (120, 50)) as shown:
         await shown.pilot.press("question_mark")
         await shown.until(lambda: isinstance(shown.app.screen, Help))
         await shown.sees("Push code", "Stop the pod")
@@ -371,3 +371,38 @@ async def test_a_link_that_says_nothing_and_a_watchdog_not_heard_of_do_not_look_
         await shown.sees("data ◌ stale 1m01s", "auto-stop 59m00s")
         now[0] += 180
         await shown.sees("auto-stop ≈56m00s")
+
+
+@pytest.mark.parametrize("size", [(40, 5), (80, 24), (160, 45)])
+async def test_any_key_calls_a_counted_down_stop_off_and_does_nothing_else(
+    panel: Opener, size: tuple[int, int]
+) -> None:
+    counted = CountdownView(
+        "p", "maxcai-p", "idle", "it has been idle for 30 minutes", samples.NOW - 2, samples.NOW + 598
+    )
+    async with panel(samples.training_state(), size=size) as shown:
+        shown.controller.become(replace(shown.controller.state, countdown=counted))
+        await shown.sees("STOPS IN 9:58", "any key")
+        await shown.pilot.press("x")  # would ask whether to stop
+        await shown.until(lambda: shown.controller.done)
+        assert shown.controller.done == shown.controller.asked == [("pod.keep", {})]
+        shown.controller.become(replace(shown.controller.state, countdown=None))
+        await shown.until(lambda: "STOPS IN" not in shown.text)
+        await shown.pilot.press("x")
+        await shown.until(lambda: shown.controller.asked[1:] == [("pod.stop", {})])
+
+
+async def test_a_panel_that_only_looks_shows_a_countdown_and_keeps_its_keys(panel: Opener) -> None:
+    counted = CountdownView("p", "maxcai-p", "budget", "it is used up", samples.NOW - 60, samples.NOW + 540)
+    async with panel(replace(samples.training_state(), countdown=counted, readonly=True)) as shown:
+        assert "any key keeps it" not in await shown.sees("STOPS IN 9:00")
+        await shown.pilot.press("3")
+        await shown.until(lambda: shown.app.view == "logs")
+
+
+async def test_a_key_that_was_on_its_way_when_a_countdown_began_means_what_it_is_bound_to(panel: Opener) -> None:
+    counted = CountdownView("p", "maxcai-p", "idle", "it has been idle", samples.NOW - 0.2, samples.NOW + 599.8)
+    async with panel(replace(samples.training_state(), countdown=counted)) as shown:
+        await shown.pilot.press("3")
+        await shown.until(lambda: shown.app.view == "logs")
+        assert not shown.controller.done
