@@ -101,20 +101,37 @@ def test_a_port_that_is_taken_or_impossible_is_told(
 
 
 class Tab:
-    """A page in headless Chromium, over its debugging protocol."""
+    """A page in headless Chromium, over its debugging protocol. `heard` is what its web sockets were sent so far."""
 
     def __init__(self, ws: ClientWebSocketResponse) -> None:
         self._ws, self._asked = ws, 0
+        self.heard = b""
 
     async def __call__(self, method: str, **params: Any) -> Any:
         self._asked += 1
         await self._ws.send_json({"id": self._asked, "method": method, "params": params})
-        while (answer := await self._ws.receive_json()).get("id") != self._asked:
+        while (answer := await self._next()).get("id") != self._asked:
             continue
         return answer["result"]
 
-    async def shot(self) -> bytes:
-        return base64.b64decode((await self("Page.captureScreenshot"))["data"])
+    async def _next(self) -> Any:
+        message = await self._ws.receive_json()
+        if message.get("method") == "Network.webSocketFrameReceived":
+            frame = message["params"]["response"]
+            self.heard += base64.b64decode(frame["payloadData"]) if frame["opcode"] == 2 else b""
+        return message
+
+    async def hears(self, words: bytes) -> None:
+        """Wait until the page was sent these words, from now on."""
+        self.heard = b""
+        while words not in self.heard:
+            await self._next()
+
+    async def drawn(self, least: int) -> bytes:
+        """A picture of the page once it holds something: an empty one takes few bytes."""
+        while len(picture := base64.b64decode((await self("Page.captureScreenshot"))["data"])) < least:
+            await asyncio.sleep(0.5)
+        return picture
 
 
 @asynccontextmanager
@@ -149,22 +166,13 @@ async def debugger(port: int, page: str) -> str:
 
 @pytest.mark.slow
 async def test_chromium_shows_the_panel_and_its_keys_are_heard(served: str, tmp_path: Path) -> None:
-    debug = free_port()
-    async with chromium(served, tmp_path, debug) as tab:
-        first = "!!document.body && document.body.classList.contains('-first-byte')"
-        while not (await tab("Runtime.evaluate", expression=first))["result"].get("value"):
-            await asyncio.sleep(0.2)
-        drawn = await settled(tab)
+    async with chromium("about:blank", tmp_path, free_port()) as tab:
+        empty = await tab.drawn(1)
+        await tab("Network.enable")
+        await tab("Page.navigate", url=served)
+        await tab.hears(b"read-only")
+        await tab.drawn(10 * len(empty))
+        assert b"[5 Board" not in tab.heard
         for kind in ("keyDown", "keyUp"):
             await tab("Input.dispatchKeyEvent", type=kind, key="5", code="Digit5", text="5" * (kind == "keyDown"))
-        while abs(len(await tab.shot()) - len(drawn)) < 2_000:  # the board looks quite different
-            await asyncio.sleep(0.5)
-
-
-async def settled(tab: Tab) -> bytes:
-    """A picture of the page once it stands still but for the clock on it."""
-    before, now = b"", await tab.shot()
-    while not before or abs(len(now) - len(before)) > 500:
-        await asyncio.sleep(3.0)
-        before, now = now, await tab.shot()
-    return now
+        await tab.hears(b"[5 Board")
