@@ -173,6 +173,8 @@ async def test_chromium_shows_the_panel_and_its_keys_are_heard(served: str, tmp_
         await tab.hears(b"read-only")
         await tab.drawn(10 * len(empty))
         assert b"[5 Board" not in tab.heard
+        for kind in ("mousePressed", "mouseReleased"):  # on the header: the terminal has the keys now
+            await tab("Input.dispatchMouseEvent", type=kind, x=900, y=8, button="left", clickCount=1)
         for kind in ("keyDown", "keyUp"):
             await tab("Input.dispatchKeyEvent", type=kind, key="5", code="Digit5", text="5" * (kind == "keyDown"))
         await tab.hears(b"[5 Board")
