@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,15 @@ class RunFiles:
         return sum(1 for _ in self.rows(relative)) if self.has(relative) else None
 
     def manifest(self, step: str) -> dict[str, Any] | None:
-        return self.json(f"{step}/manifest.json")
+        """What a finished step listed; None when it is absent or no manifest."""
+        raw = self.json(f"{step}/manifest.json")
+        if raw is None:
+            return None
+        wrong = [name for name, fits in _MANIFEST.items() if not fits(raw.get(name))]
+        if wrong:
+            self._problem(f"{step}/manifest.json", f"not a manifest: {', '.join(wrong)}")
+            return None
+        return raw
 
     def gate(self, stage: int) -> Decision | None:
         raw = self.json(f"stage-{stage}/gate.json")
@@ -144,3 +152,21 @@ class RunFiles:
         said = f"{relative}: {what}"
         if said not in self.problems:
             self.problems.append(said)
+
+
+def _count(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+_MANIFEST: Mapping[str, Callable[[Any], bool]] = {
+    "outputs": lambda value: (
+        isinstance(value, list)
+        and all(isinstance(row, dict) and {"path", "size", "sha256"} <= row.keys() for row in value)
+    ),
+    "summary": lambda value: value is None or isinstance(value, dict),
+    "times": lambda value: value is None or isinstance(value, dict),
+    "seconds": _count,
+    "tokens": _count,
+    "cost_usd": _count,
+}
+"""What a report reads of a manifest, and whether it is of the kind it should be."""

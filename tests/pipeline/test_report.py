@@ -222,6 +222,17 @@ def test_a_foreign_shape_is_no_result(run: Path, names: list[str], content: str)
     assert "## Steps, time and cost" in text
 
 
+@pytest.mark.parametrize(
+    "change", [{"outputs": 3}, {"outputs": [1]}, {"summary": []}, {"tokens": "many"}, {"seconds": None, "times": 5}]
+)
+def test_a_manifest_of_another_shape_is_named(run: Path, change: dict[str, object]) -> None:
+    path = run / "stage-1" / "sft" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    text, _ = texts(run)
+    assert "not a manifest" in text
+    assert "## Steps, time and cost" in text
+
+
 @pytest.mark.parametrize("step", ["generate", "answer", "critique", "filter", "sft", "pairs", "dpo", "evaluate"])
 def test_any_step_may_be_absent(run: Path, step: str) -> None:
     shutil.rmtree(run / "stage-1" / step)
