@@ -112,11 +112,19 @@ def planned_cost(lengths: Sequence[int], limits: Sequence[int], batch_tokens: in
 class Eta:
     """Seconds left of one attempt at a step, from the share of its work that is done. Loading is not work: the clock
     begins with the first share. `expected` are the busy seconds foreseen for the whole step, `measured` whether such a
-    step was measured here, `rest` the seconds of all steps to come; None where unknown."""
+    step was measured here, `rest` the seconds of all steps to come; None where unknown. `by_work` gives the busy
+    seconds that so much work of such a step takes, as measured; None where it never was."""
 
-    def __init__(self, expected: float | None = None, rest: float | None = None, measured: bool = False) -> None:
-        self._expected, self._rest = expected, rest
+    def __init__(
+        self,
+        expected: float | None = None,
+        rest: float | None = None,
+        measured: bool = False,
+        by_work: Callable[[float], float | None] = lambda _: None,
+    ) -> None:
+        self._expected, self._rest, self._by_work = expected, rest, by_work
         self._trust = MEASURED if measured else GUESSED
+        self.work: float | None = None
         self._first: tuple[float, float] | None = None
         self._last = (0.0, 0.0)
         self._recent_s = self._recent = 0.0
@@ -126,6 +134,13 @@ class Eta:
     def began(self) -> float | None:
         """When the first share was told; None before."""
         return None if self._first is None else self._first[0]
+
+    def foresee(self, work: float) -> None:
+        """The step knows what it has to do: better than what its recipe let expect. Its first word counts."""
+        if self.work is None and 0 < work < math.inf:
+            self.work, found = work, self._by_work(work)
+            if found is not None:
+                self._expected, self._trust = found, MEASURED
 
     def update(self, now: float, share: float) -> float | None:
         """Seconds left of the step; None until there is something to divide."""

@@ -131,7 +131,8 @@ class Meter:
 class Account:
     """What a finished step took. `busy`, `loading` (weights, until its first progress) and `waiting` (for its process)
     are seconds; tokens are those read, written and trained on; `planned` is the busy time foreseen for it by the
-    machine's limits, by which it is compared with other amounts of work; None where nothing was foreseen."""
+    machine's limits, by which it is compared with other amounts of work, `work` what the step itself foresaw, in prompt
+    tokens; None where nothing was foreseen."""
 
     busy: float
     loading: float = 0.0
@@ -142,6 +143,7 @@ class Account:
     usd: float | None = None
     planned: float | None = None
     precision: str = ""
+    work: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -164,9 +166,10 @@ class Rates:
         self._path, self._label = runs / RATES, (hardware, model, recipe)
 
     def forecast(self, step: str, planned: float | None = None, precision: str = "") -> Forecast | None:
-        """Time of a step by what was measured: the same step of the same recipe, else the newest step of its kind at
-        its precision, else the share of the machine's limits that other kinds reached at that precision, which counts
-        as not measured. With `planned` (busy seconds by the machine's limits) it is scaled by the amount of work."""
+        """Time of a step by what was measured: the same step of the same recipe, else all steps of its kind at its
+        precision together, else the share of the machine's limits that other kinds reached at that precision, which
+        counts as not measured. With `planned` (busy seconds by the machine's limits) it is scaled by the amount of
+        work."""
         entries = self._read()
         same = entries.get(self._name(step))
         if same is not None and precision in ("", same.get("precision") or precision):
@@ -176,11 +179,17 @@ class Rates:
         if planned is None:
             return None
         alike, others = self._alike(entries, kind_of(step), precision)
-        if alike is None:
-            ratio = _reached(others)
-            return None if ratio is None else Forecast(planned * ratio + others[-1]["loading"], False, planned * ratio)
-        busy = alike["busy"] * planned / alike["planned"]
-        return Forecast(busy + alike["loading"], True, busy)
+        for found, measured in ((alike, True), (others, False)):
+            ratio = _reached(found)
+            if ratio is not None:
+                return Forecast(planned * ratio + found[-1]["loading"], measured, planned * ratio)
+        return None
+
+    def of_work(self, step: str, work: float, precision: str = "") -> float | None:
+        """Busy seconds of so much work, by what steps of this kind took at this precision; None where none did."""
+        known = [e for e in self._alike(self._read(), kind_of(step), precision)[0] if e.get("work")]
+        done = sum(e["work"] for e in known)
+        return work * sum(e["busy"] for e in known) / done if done > 0 else None
 
     def record(self, step: str, account: Account) -> None:
         rates = self._read()
@@ -195,15 +204,16 @@ class Rates:
 
     def _alike(
         self, entries: dict[str, Any], kind: str, precision: str
-    ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-        """The newest step of this kind on this machine with this model, and the newest of every other kind."""
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """The steps of this kind on this machine with this model, newest last, and the newest of every other kind."""
         start = " | ".join(self._label[:2]) + " | "
-        newest = {
-            e["kind"]: e
+        known = [
+            e
             for name, e in entries.items()
             if name.startswith(start) and e.get("kind") and e.get("precision") == precision and e.get("planned")
-        }
-        return newest.pop(kind, None), list(newest.values())
+        ]
+        newest = {e["kind"]: e for e in known if e["kind"] != kind}
+        return [e for e in known if e["kind"] == kind], list(newest.values())
 
     def _name(self, step: str) -> str:
         return " | ".join((*self._label, step))

@@ -6,6 +6,7 @@ It never imports torch: every step runs in a process of its own (`worker`), watc
 from __future__ import annotations
 
 import errno
+import functools
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -356,7 +357,8 @@ class Runner:
         process, pipe = self.launcher.start(main, job, heavy=step.holds_model)
         measured = forecast.busy if forecast and forecast.measured else None
         limits = Limits(step.time_limit_s, step.heartbeat_limit_s, measured)
-        eta = Eta(forecast.busy if forecast else None, self.outlook.later(name), measured is not None)
+        by_work = functools.partial(self.outlook.of_work, name)
+        eta = Eta(forecast.busy if forecast else None, self.outlook.later(name), measured is not None, by_work)
         outcome = Watch(name, limits, self.events, self.control, self._on_tick, eta=eta).follow(process, pipe)
         self.past.seconds[name, key] = prior + outcome.seconds
         self.last = (outcome, prior)

@@ -33,7 +33,8 @@ class Aborted(BaseException):
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How an attempt ended. `state`: done | stopped | failed | crashed (no result; killed by a signal) | limit.
-    `until_work` are the seconds before its first progress: the process was started, weights were read."""
+    `until_work` are the seconds before its first progress: the process was started, weights were read. `work` is how
+    much it had foreseen, in prompt tokens; None where it did not say."""
 
     state: str
     seconds: float
@@ -41,6 +42,7 @@ class Outcome:
     text: str = ""
     error: str = ""
     until_work: float | None = None
+    work: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,8 @@ class Watch:
         elif kind == "heartbeat":
             self._tokens = fields.pop("tokens")
             self._events.emit("heartbeat", step=self._step, **fields)
+        elif kind == "work":
+            self._eta.foresee(fields["units"])
         elif kind == "metric":
             self._events.emit("metric", step=self._step, **fields)
         else:
@@ -231,4 +235,4 @@ class Watch:
     def _outcome(self, state: str, tokens: int | None, text: str = "", error: str = "") -> Outcome:
         began = self._eta.began
         until_work = None if began is None else began - self._start
-        return Outcome(state, self._clock() - self._start, tokens, text, error, until_work)
+        return Outcome(state, self._clock() - self._start, tokens, text, error, until_work, self._eta.work)

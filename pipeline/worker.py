@@ -95,6 +95,9 @@ class PipeReporter:
         else:
             self._pending = message
 
+    def foresee(self, work: float) -> None:
+        self._send({"kind": "work", "units": work})
+
     def metric(self, name: str, value: float, x: float) -> None:
         self._active = self._clock()
         if not math.isfinite(value):

@@ -57,6 +57,10 @@ class Outlook:
             return Forecast(busy + bound.loading, False, busy)
         return found
 
+    def of_work(self, name: str, work: float) -> float | None:
+        """Busy seconds of a step that foresees so much work itself; None where its kind was never measured."""
+        return self._measured.of_work(name, work, precision_of(self._works.get(name)))
+
     def _planned(self, name: str) -> float | None:
         """Busy seconds by the machine's limits, for the rows that an earlier step left where it has left them."""
         bound, work = self._bounds.get(name), self._works.get(name)
@@ -109,6 +113,7 @@ class Outlook:
                 usd=manifest.get("cost_usd"),
                 planned=self._planned(name),
                 precision=precision_of(self._works.get(name)),
+                work=last.work,
             ),
         )
 

@@ -21,6 +21,7 @@ class Reporter(Protocol):
     """How a step talks: the worker sends these up a pipe, the runner writes the events."""
 
     def progress(self, done: int, total: int, unit: str, share: float | None = None) -> None: ...  # share: of the work
+    def foresee(self, work: float) -> None: ...  # all of the step's, in prompt tokens; told before the first share
     def metric(self, name: str, value: float, x: float) -> None: ...
     def warn(self, code: str, text: str, remedy: str) -> None: ...
     def tokens(self, count: int, read: int = 0) -> None: ...  # generated, scored or trained; prompts read; non-pad

@@ -58,6 +58,8 @@ def generate(
     costs, batches = costs_of(opened), opened.engine.plan(requests)
     works = [_work_of(opened, [requests[i] for i in batch]) for batch in batches]
     whole, done = sum(w.cost(costs) for w in works), 0.0
+    if end > begin:
+        ctx.reporter.foresee(whole / (end - begin))
 
     with Journal(ctx.out / f"{part}.part") as journal:
 

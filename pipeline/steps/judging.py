@@ -89,6 +89,8 @@ class Judge:
         width = len(self.askings)
         progress = _Progress(self.ctx, len(answers) * width, span)
         whole = sum(self._cost(principle, a, answers, groups[principle]) for principle in groups for a in self.askings)
+        if span[1] > span[0]:
+            self.ctx.reporter.foresee(whole / CHARS_PER_TOKEN / (span[1] - span[0]))
         with Journal(self.ctx.out / f"{part}.part") as journal:
             progress.tell(len(journal), 0.0)
             for principle in sorted(groups):

@@ -132,6 +132,9 @@ class PipeReporter:
     def progress(self, done: int, total: int, unit: str, share: float | None = None) -> None:
         self._say("progress", done, total, unit, share)
 
+    def foresee(self, work: float) -> None:
+        self._say("foresee", work)
+
     def metric(self, name: str, value: float, x: float) -> None:
         self._say("metric", name, value, x)
 
@@ -149,6 +152,7 @@ class Mute:
     """The reporter of every rank but the first."""
 
     def progress(self, done: int, total: int, unit: str, share: float | None = None) -> None: ...
+    def foresee(self, work: float) -> None: ...
     def metric(self, name: str, value: float, x: float) -> None: ...
     def warn(self, code: str, text: str, remedy: str) -> None: ...
     def tokens(self, count: int, read: int = 0) -> None: ...

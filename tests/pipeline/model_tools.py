@@ -38,6 +38,8 @@ class Memory:
 
     def progress(self, done: int, total: int, unit: str, share: float | None = None) -> None: ...
 
+    def foresee(self, work: float) -> None: ...
+
     def metric(self, name: str, value: float, x: float) -> None:
         self.metrics.append((name, value, x))
 

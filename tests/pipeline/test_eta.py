@@ -95,6 +95,17 @@ def test_a_forecast_that_was_measured_is_believed_longer() -> None:
     assert 95 < told[0] < told[1] < 190
 
 
+def test_a_step_that_knows_its_work_is_foretold_by_it_and_its_first_word_counts() -> None:
+    eta = Eta(expected=200.0, measured=True, by_work=lambda work: work / 10)
+    for work in (-1.0, 0.0, float("inf"), 500.0, 9000.0):
+        eta.foresee(work)
+    assert eta.work == 500.0
+    assert eta.update(10.0, 0.0) == 50.0
+    unknown = Eta(expected=200.0, by_work=lambda _: None)
+    unknown.foresee(500.0)
+    assert unknown.update(10.0, 0.0) == 200.0
+
+
 def test_loading_is_no_work() -> None:
     eta = Eta()
     assert eta.began is None

@@ -68,12 +68,24 @@ def test_a_kind_that_never_ran_reaches_the_share_of_the_limits_that_other_kinds_
     assert rates(tmp_path).forecast("stage-2/critique", planned=10.0, precision="nf4") is None
 
 
-def test_the_newest_measurement_of_a_kind_counts(tmp_path: Path) -> None:
+def test_all_measurements_of_a_kind_count_by_their_size(tmp_path: Path) -> None:
     rates(tmp_path).record("stage-1/answer", ACCOUNT)
     rates(tmp_path).record("stage-2/answer", replace(ACCOUNT, busy=25.0))
-    found = rates(tmp_path).forecast("stage-3/answer", planned=25.0, precision="bf16")
+    rates(tmp_path).record("stage-3/answer", replace(ACCOUNT, busy=1.0, planned=0.01))  # next to nothing was to be done
+    found = rates(tmp_path).forecast("stage-4/answer", planned=25.0, precision="bf16")
     assert found is not None
-    assert found.busy == 25.0
+    assert found.busy == pytest.approx(25 * 76 / 50.01)
+
+
+def test_what_a_step_foresees_itself_is_measured_by_its_kind(tmp_path: Path) -> None:
+    known = rates(tmp_path)
+    assert known.of_work("stage-1/answer", 500.0, "bf16") is None
+    known.record("stage-1/answer", replace(ACCOUNT, work=1000.0))
+    known.record("stage-2/answer", replace(ACCOUNT, busy=150.0, work=3000.0))
+    known.record("stage-2/critique", replace(ACCOUNT, busy=1.0, work=3000.0))
+    assert known.of_work("stage-3/answer", 500.0, "bf16") == pytest.approx(25.0)
+    assert known.of_work("stage-3/answer", 500.0, "nf4") is None
+    assert known.of_work("stage-3/pairs", 500.0, "bf16") is None
 
 
 def test_the_baseline_is_no_evaluation_of_a_stage() -> None:
