@@ -255,12 +255,14 @@ def main() -> None:
         "tail_tokens": sum(len(item.tail_ids) for item in bench.items),
         "parameters": bench.parameters,
     }
+    usual = arguments.prompts == parser.get_default("prompts")
+    name = arguments.workload if usual else f"{arguments.workload}-{arguments.prompts}"
     rounds: list[dict[str, Any]] = []
     for k in range(arguments.rounds):
         rounds.append(bench.round())
         found = {"machine": {**facts, **peak}, **summary(rounds, peak, 2.0 * bench.parameters), **told(rounds)}
         known = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
-        arguments.out.write_text(json.dumps({**known, arguments.workload: found}, indent=1) + "\n")
+        arguments.out.write_text(json.dumps({**known, name: found}, indent=1) + "\n")
         print(f"round {k + 1}: {json.dumps(found['ratios'])} load {rounds[-1]['load']:.1f}", flush=True)
 
 

@@ -1,20 +1,29 @@
-"""Matrix products in bf16 on processors that have no bf16 arithmetic: there oneDNN emulates it, at a fifth of fp32.
+"""Linear layers as a processor multiplies them fastest while a model is only read.
 
-The weights stay bf16; a block of them that fits the cache is widened, multiplied in fp32, and the sum rounded to bf16
-once: what a bf16 kernel with fp32 accumulation does too. Products of few rows are left alone: reading is all they cost.
+Weights are packed once in the order in which oneDNN reads them: as they are, each product of few rows would pack them
+anew. Where bf16 arithmetic is only emulated (at a fifth of fp32) the packed copy of a bf16 layer is wide, and the sum
+is rounded to bf16 once: what a bf16 kernel with fp32 accumulation does too. Where there is no room for copies, a block
+of the weights that fits the cache is widened for each product.
 """
 
 from __future__ import annotations
 
 import functools
+import os
 from typing import Any
 
 import torch
 
 _BLOCK = 1024 * 640
 """Weights widened at a time: 2.6 MB in fp32. Larger blocks fall out of the cache and lose a quarter (measured)."""
-_FEW = 4
-"""Rows under which the emulated product is the faster one."""
+_COPIES = 1 / 8
+"""Of the machine's memory, what packed copies may take beside the weights."""
+_NARROW = 128
+"""Inputs or outputs of a layer up to which nothing is gained by packing."""
+_HINT = 32
+"""Rows that the packing is told to expect; for others it is as good."""
+_FEW_WIDE, _FEW = 4, 3
+"""Rows under which reading is all that a product costs: emulated bf16 then reads half as much as fp32 would."""
 
 
 def emulates_bf16(device: torch.device) -> bool:
@@ -26,29 +35,29 @@ def emulates_bf16(device: torch.device) -> bool:
     return torch.cpu._is_avx512_supported() and not any(known() for known in native)
 
 
-def widen_products(model: Any) -> int:
-    """Let a model's bf16 linear layers multiply in fp32 where the processor would emulate bf16; returns how many do.
+def speed_up_products(model: Any) -> int:
+    """Let a model's linear layers multiply packed, or in blocks, where that is faster; returns how many do.
 
-    For inference only. Layers that are not plain `Linear` (quantised, LoRA's own) stay as they are.
+    For reading only, and for weights that do not change from here on. Layers that are not plain `Linear` (quantised,
+    LoRA's own) stay as they are, and so do all on a GPU.
     """
+    layers = [module for module in model.modules() if type(module) is torch.nn.Linear and _gains(module.weight)]
+    room = 4 * sum(layer.weight.numel() for layer in layers) <= _COPIES * _memory_bytes()
     changed = 0
-    for module in model.modules():
-        plain = type(module) is torch.nn.Linear and module.weight.dtype is torch.bfloat16
-        if plain and emulates_bf16(module.weight.device):
-            module.forward = functools.partial(_linear, module)
-            changed += 1
+    for layer in layers:
+        if room and _packs():
+            _replace(layer, functools.partial(_packed, layer, _pack(layer.weight.detach())))
+        elif layer.weight.dtype is torch.bfloat16:
+            _replace(layer, functools.partial(_widened, layer))
+        else:
+            continue
+        changed += 1
     return changed
 
 
-def _linear(module: Any, x: torch.Tensor) -> torch.Tensor:
-    rows = x.numel() // x.shape[-1]
-    if rows < _FEW or x.dtype is not torch.bfloat16:
-        return torch.nn.functional.linear(x, module.weight, module.bias)
-    return product(x, module.weight, module.bias)
-
-
 def product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    """x [..., in] times weight [out, in], both bf16; summed in fp32, rounded once. Returns [..., out] in bf16."""
+    """x [..., in] times weight [out, in], both bf16, widened block by block; summed in fp32, rounded once. Returns
+    [..., out] in bf16."""
     wide = x.reshape(-1, x.shape[-1]).float()
     out = x.new_empty(wide.shape[0], weight.shape[0])
     step = max(1, _BLOCK // weight.shape[1])
@@ -58,3 +67,49 @@ def product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = N
             part += bias[begin : begin + step].float()
         out[:, begin : begin + step] = part
     return out.view(*x.shape[:-1], weight.shape[0])
+
+
+def packed_product(x: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """x [..., in] in bf16 or fp32 times packed fp32 weights [out, in]; [..., out] in the type of x."""
+    wide = None if bias is None else bias.float()
+    return torch.ops.mkldnn._linear_pointwise(x.float(), packed, wide, "none", [], "").to(x.dtype)  # type: ignore[no-any-return]
+
+
+def _gains(weight: torch.Tensor) -> bool:
+    if weight.device.type != "cpu" or min(weight.shape) <= _NARROW:
+        return False
+    return weight.dtype is torch.float32 or (weight.dtype is torch.bfloat16 and emulates_bf16(weight.device))
+
+
+def _packs() -> bool:
+    """Whether this build of torch has oneDNN and its operations for packed weights."""
+    ours = ("_linear_pointwise", "_reorder_linear_weight")
+    return torch._C._has_mkldnn and all(hasattr(torch.ops.mkldnn, name) for name in ours)
+
+
+def _memory_bytes() -> int:
+    """Of the machine, free or not: a resumed run must take the same path."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _pack(weight: torch.Tensor) -> torch.Tensor:
+    return torch.ops.mkldnn._reorder_linear_weight(weight.float(), _HINT)  # type: ignore[no-any-return]
+
+
+def _replace(layer: Any, forward: Any) -> None:
+    layer.forward = forward
+
+
+def _packed(layer: Any, packed: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    rows, wanted = x.numel() // x.shape[-1], x.dtype is layer.weight.dtype
+    few = _FEW_WIDE if x.dtype is torch.bfloat16 else _FEW
+    if rows < few or not wanted or torch.is_grad_enabled():
+        return torch.nn.functional.linear(x, layer.weight, layer.bias)
+    return packed_product(x, packed, layer.bias)
+
+
+def _widened(layer: Any, x: torch.Tensor) -> torch.Tensor:
+    rows = x.numel() // x.shape[-1]
+    if rows < _FEW_WIDE or x.dtype is not torch.bfloat16:
+        return torch.nn.functional.linear(x, layer.weight, layer.bias)
+    return product(x, layer.weight, layer.bias)

@@ -13,7 +13,7 @@ import torch
 
 from pipeline.engines.base import ChoiceRequest, Completion, IdPair, Request, Tell, TokenLogprobs, untold
 from pipeline.engines.continuous import SHARED, Decoding, common, packed
-from pipeline.engines.kernels import widen_products
+from pipeline.engines.kernels import speed_up_products
 from pipeline.engines.slots import Block, Slots, blocks_of, read, use_packed_attention
 from pipeline.models.load import Tokens
 
@@ -34,7 +34,7 @@ class TransformersEngine:
         self.vocabulary = int(model.get_input_embeddings().weight.shape[0])
         self.weights = sum(weight.numel() for weight in model.parameters())
         use_packed_attention(model)
-        widen_products(model)
+        speed_up_products(model)
 
     @contextlib.contextmanager
     def without_adapter(self) -> Iterator[None]:

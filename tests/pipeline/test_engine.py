@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pipeline import prompts
-from pipeline.engines import continuous
+from pipeline.engines import continuous, kernels
 from pipeline.engines.base import ChoiceRequest, IdPair, Request
 from pipeline.engines.decode import argmax, choose, find_stop, normalisers, signed, top, uniform, uniforms
 from pipeline.engines.kernels import product
@@ -183,6 +183,55 @@ def test_bf16_products_summed_in_fp32_are_those_of_the_library_to_one_rounding()
         assert ours.dtype is torch.bfloat16
         assert (ours.double() - exact).abs().max() <= (theirs.double() - exact).abs().max() * 1.01
         assert (ours != theirs).float().mean() < 0.01
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("bias", [False, True])
+def test_packed_layers_give_what_the_layers_give(
+    kind: torch.dtype, bias: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels, "emulates_bf16", lambda _device: True)
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Linear(256, 640, bias), torch.nn.Linear(640, 300, bias), torch.nn.Linear(300, 64)
+    )
+    net = net.to(kind)
+    asked = [torch.randn(2, rows, 256).to(kind) for rows in (1, 2, 7, 16, 40, 300)]
+    exact = [net.double()(x.double()) for x in asked]
+    net.to(kind)
+    with torch.inference_mode():
+        plain = [net(x) for x in asked]
+        assert kernels.speed_up_products(net) == 2  # the last is too narrow
+        packed = [net(x) for x in asked]
+    for ours, theirs, true in zip(packed, plain, exact, strict=True):
+        assert (ours.dtype, ours.shape) == (kind, theirs.shape)
+        assert (ours.double() - true).abs().max() <= 1.5 * (theirs.double() - true).abs().max() + 1e-6
+    assert net(asked[0]).requires_grad  # where gradients are wanted, the layers are what they were
+
+
+def test_weights_that_were_changed_are_packed_anew_by_the_next_engine() -> None:
+    layer, x = torch.nn.Linear(256, 256), torch.randn(9, 256)
+    with torch.inference_mode():
+        kernels.speed_up_products(layer)
+        before = layer(x)
+        layer.weight.mul_(2)
+        layer.bias.mul_(2)
+        kernels.speed_up_products(layer)
+        assert torch.allclose(layer(x), 2 * before, atol=1e-4)
+
+
+def test_without_room_for_copies_wide_layers_are_left_alone_and_bf16_ones_widened_in_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kernels, "emulates_bf16", lambda _device: True)
+    monkeypatch.setattr(kernels, "_memory_bytes", lambda: 1000)
+    assert kernels.speed_up_products(torch.nn.Linear(256, 256)) == 0
+    layer = torch.nn.Linear(256, 256).bfloat16()
+    x = torch.randn(9, 256).bfloat16()
+    with torch.inference_mode():
+        plain = layer(x)
+        assert kernels.speed_up_products(layer) == 1
+        assert (layer(x).float() - plain.float()).abs().max() < 0.02
 
 
 def test_no_request_is_no_batch(engine: TransformersEngine) -> None:
