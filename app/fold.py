@@ -184,7 +184,7 @@ def _gate(run: RunView, event: Event) -> Handled:
         rate=number(event.get("rate")),
         low=number(event.get("low")),
         high=number(event.get("high")),
-        threshold=number(event.get("threshold")),
+        threshold=number(event.get("threshold")) if event.get("level_decides") is not False else None,
         p=number(event.get("p")),
         n=whole(event.get("n")),
         reason=text(event.get("reason")) or "",

@@ -122,8 +122,8 @@ def measured(run: RunView, stage: int | None = None) -> dict[str, dict[str, Any]
 
 
 def gate_lines(gate: GateView) -> list[str]:
-    threshold = "unknown" if gate.threshold is None else f"{gate.threshold:.0%}"
-    lines = [f"stage {gate.stage} {harmless(gate.name)}: {harmless(gate.verdict)} (threshold {threshold})"]
+    threshold = "no threshold" if gate.threshold is None else f"threshold {gate.threshold:.0%}"
+    lines = [f"stage {gate.stage} {harmless(gate.name)}: {harmless(gate.verdict)} ({threshold})"]
     if gate.reason:
         lines.append(f"  {harmless(gate.reason)}")
     return lines + rate_lines(gate)

@@ -13,7 +13,8 @@ from pipeline.protocol import Verdict
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """The fields of the `gate` event. `rates` maps a condition to `protocol.Rate.as_dict`."""
+    """The fields of the `gate` event. `rates` maps a condition to `protocol.Rate.as_dict`; without `level_decides` the
+    threshold is hoped for, and improvement alone decides."""
 
     stage: int
     name: str
@@ -27,6 +28,7 @@ class GateResult:
     n: int | None = None
     reason: str = ""
     rates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    level_decides: bool = True
 
     def as_event(self) -> dict[str, Any]:
         return {**asdict(self), "verdict": self.verdict.value}
@@ -48,6 +50,7 @@ def read_gate(path: Path, stage: int) -> GateResult:
             verdict=Verdict(raw["verdict"]),
             reason=str(raw.get("reason", "")),
             rates=raw.get("rates") or {},
+            level_decides=(raw.get("detail") or {}).get("level_decides") is not False,
             **numbers,
         )
     except FileNotFoundError:

@@ -61,7 +61,8 @@ EVENT_FIELDS: Mapping[str, tuple[str, ...]] = {
 """Fields of each event kind beyond `v seq t kind`. `step` is always `stage-N/name`. Readers ignore unknown kinds and
 fields. `run_started.steps` lists the planned steps in order; `step_finished.state` is done | reused | skipped | failed;
 `progress.share` is that of the step's work (not of its units), `eta_s` and `run_eta_s` the seconds left of the step and
-of the run; `gate.rates` has the shape of `Rate.as_dict` per condition; an unknown number is null, never 0."""
+of the run; `gate.rates` has the shape of `Rate.as_dict` per condition, and where a gate says `level_decides` false its
+threshold is only hoped for; an unknown number is null, never 0."""
 
 DURABLE_KINDS = frozenset({"run_started", "run_finished", "gate", "artifact", "step_finished"})
 """Kinds after which the writer fsyncs."""

@@ -205,7 +205,7 @@ def test_a_gate_is_shown_with_its_intervals_and_without_items_as_such() -> None:
         1, "explicit", 1, "FAIL", 0.2, None, None, None, None, 60, "below", {"tuned": rate, "x": {**rate, "trials": 0}}
     )
     lines = gate_lines(gate)
-    assert lines[0] == "stage 1 explicit: FAIL (threshold unknown)"
+    assert lines[0] == "stage 1 explicit: FAIL (no threshold)"
     strict, lenient = "strict   14/60 =  23.3% [14.4%, 35.4%]", "lenient   20/60 =  33.3% [22.7%, 45.9%]"
     assert lines[2] == f"  tuned           {strict}   {lenient}"
     assert lines[3].endswith("no items")

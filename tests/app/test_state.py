@@ -78,6 +78,16 @@ def test_a_gate_shows_its_rates_and_leaves_out_what_is_no_rate() -> None:
     assert state.run.gates[0].threshold is None
 
 
+@pytest.mark.parametrize(
+    ("decides", "shown"), [({}, 0.8), ({"level_decides": True}, 0.8), ({"level_decides": False}, None)]
+)
+def test_a_threshold_that_decides_nothing_is_not_shown_as_one(decides: dict[str, bool], shown: float | None) -> None:
+    told = line(0, "gate", stage=6, name="constitution", verdict="PASS", rate=0.3, threshold=0.8, **decides)
+    state = following(told)
+    assert state.run is not None
+    assert state.run.gates[0].threshold == shown
+
+
 def test_a_later_attempt_of_a_gate_is_shown_beside_the_first_and_a_repeat_replaces_it() -> None:
     gates = [
         line(i, "gate", stage=1, name="e", attempt=a, verdict=v)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from gate_tools import FAMILIES, PRINT, given, print_of, result, with_condition
@@ -23,6 +24,7 @@ from pipeline.gates import (
     LevelRule,
     decide,
 )
+from pipeline.gating import read_gate
 from pipeline.protocol import EVENT_FIELDS, Verdict
 
 # --- verdicts --------------------------------------------------------------------------------------------------------
@@ -195,6 +197,16 @@ def test_a_decision_survives_its_file_and_holds_the_event(make: Callable[[], Gat
     assert Decision.from_dict(raw).as_dict() == raw
     assert set(EVENT_FIELDS["gate"]) <= set(raw)
     assert decide(make()) == made
+
+
+@pytest.mark.parametrize("decides", [True, False])
+def test_the_event_says_whether_the_threshold_decides(tmp_path: Path, decides: bool) -> None:
+    made = decide(replace(given(), level_decides=decides))
+    for path in (tmp_path / "stage-1" / "gate.json", tmp_path / "stage-1" / "gate" / "gate.json"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(made.as_dict()))
+    event = read_gate(tmp_path / "stage-1" / "gate.json", 1).as_event()
+    assert (event["level_decides"], event["threshold"]) == (decides, made.threshold)
 
 
 # --- the numbers -----------------------------------------------------------------------------------------------------
