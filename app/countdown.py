@@ -7,6 +7,7 @@ Only a stop for idleness or for a used-up budget is counted down: the others wer
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -101,7 +102,10 @@ class Countdowns:
     def _counted(self, known: Record | None, one: Decision, session: str, now: float) -> Record:
         if known is not None and known.held(now):
             return replace(known, counted=now)
-        if known is None or known.kept is not None or now - known.counted > UNCOUNTED_S:
+        late = (
+            known is None or now - known.counted > UNCOUNTED_S or known.ends > now + self._seconds
+        )  # a clock set back
+        if known is None or late or known.kept is not None:
             ends = now + self._seconds
             return Record(one.pod.id, one.pod.name, session, str(one.rule), one.why, now, ends, now)
         return replace(known, why=one.why, counted=now)
@@ -111,7 +115,7 @@ class Countdowns:
         try:
             raw: dict[str, Any] = json.loads(self._path.read_bytes())
             return {str(key): _record(value) for key, value in raw.items()}
-        except (OSError, ValueError, TypeError, AttributeError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return {}
 
     def _write(self, before: Mapping[str, Record], after: Mapping[str, Record]) -> None:
@@ -125,8 +129,13 @@ def _runs(one: Record, now: float) -> bool:
 
 
 def _record(raw: Mapping[str, Any]) -> Record:
-    """Raises TypeError or ValueError for what is none."""
-    words = {name: str(raw[name]) for name in ("pod", "name", "session", "rule", "why") if name in raw}
-    times = {name: float(raw[name]) for name in ("begun", "ends", "counted") if name in raw}
-    kept = raw.get("kept")
-    return Record(**words, **times, kept=None if kept is None else float(kept))  # type: ignore[arg-type]
+    """Raises KeyError, TypeError or ValueError for what is none."""
+    kept = None if raw["kept"] is None else _time(raw["kept"])
+    pod, name, session, rule, why = (str(raw[field]) for field in ("pod", "name", "session", "rule", "why"))
+    return Record(pod, name, session, rule, why, _time(raw["begun"]), _time(raw["ends"]), _time(raw["counted"]), kept)
+
+
+def _time(value: Any) -> float:
+    if not math.isfinite(value):
+        raise ValueError("no moment")
+    return float(value)

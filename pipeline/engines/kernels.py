@@ -9,10 +9,11 @@ of the weights that fits the cache is widened for each product.
 from __future__ import annotations
 
 import functools
-import os
 from typing import Any
 
 import torch
+
+from pipeline.environment import memory_bytes
 
 _BLOCK = 1024 * 640
 """Weights widened at a time: 2.6 MB in fp32. Larger blocks fall out of the cache and lose a quarter (measured)."""
@@ -42,7 +43,8 @@ def speed_up_products(model: Any) -> int:
     LoRA's own) stay as they are, and so do all on a GPU.
     """
     layers = [module for module in model.modules() if type(module) is torch.nn.Linear and _gains(module.weight)]
-    room = 4 * sum(layer.weight.numel() for layer in layers) <= _COPIES * _memory_bytes()
+    copies = 4 * sum(layer.weight.numel() for layer in layers)
+    room = copies <= _COPIES * (memory_bytes() or 0)  # free or not: a resumed run must take the same path
     changed = 0
     for layer in layers:
         if room and _packs():
@@ -85,11 +87,6 @@ def _packs() -> bool:
     """Whether this build of torch has oneDNN and its operations for packed weights."""
     ours = ("_linear_pointwise", "_reorder_linear_weight")
     return torch._C._has_mkldnn and all(hasattr(torch.ops.mkldnn, name) for name in ours)
-
-
-def _memory_bytes() -> int:
-    """Of the machine, free or not: a resumed run must take the same path."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _pack(weight: torch.Tensor) -> torch.Tensor:

@@ -29,6 +29,10 @@ POD = Pod("p", "maxcai-p", "runpod", PodStatus.RUNNING, "/workspace", "python3",
 IDLE = Decision(POD, Act.STOP, Rule.IDLE, "it has been idle for 30 minutes")
 OVER = Decision(POD, Act.STOP, Rule.AFTER_RUN, "every run is over")
 TEN = 600.0
+TIMELESS = (
+    '{"p@5.0 idle": {"pod": "p", "name": "p", "session": "p@5.0", "rule": "idle", "why": "", "begun": 1, "ends": NaN, '
+    '"counted": 1, "kept": null}}'
+)
 
 
 @pytest.fixture
@@ -88,6 +92,14 @@ def test_minutes_that_nobody_counted_do_not_count(counted: Countdowns) -> None:
     assert begun.ends == later + TEN
 
 
+def test_a_clock_that_was_set_back_delays_no_stop(counted: Countdowns) -> None:
+    counted.due([IDLE], 1e6)
+    assert counted.due([IDLE], 1000.0) == ()
+    begun = counted.running(1000.0)
+    assert begun is not None
+    assert begun.ends == 1000.0 + TEN
+
+
 def test_another_session_of_the_pod_has_its_own(counted: Countdowns) -> None:
     counted.due([IDLE], 0.0)
     counted.keep(1.0, {"idle": 1e6})
@@ -96,7 +108,9 @@ def test_another_session_of_the_pod_has_its_own(counted: Countdowns) -> None:
     assert counted.running(100.0) is not None
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"p@5.0 idle": 3}', '{"p@5.0 idle": {"pod": "p", "ends": "soon"}}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"p@5.0 idle": 3}', '{"p@5.0 idle": {"pod": "p", "ends": "soon"}}', TIMELESS]
+)
 def test_a_file_that_makes_no_sense_stops_nothing(counted: Countdowns, tmp_path: Path, text: str) -> None:
     (tmp_path / FILE).write_text(text)
     assert counted.due([IDLE], 10.0) == ()

@@ -224,7 +224,7 @@ def test_without_room_for_copies_wide_layers_are_left_alone_and_bf16_ones_widene
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(kernels, "emulates_bf16", lambda _device: True)
-    monkeypatch.setattr(kernels, "_memory_bytes", lambda: 1000)
+    monkeypatch.setattr(kernels, "memory_bytes", lambda: 1000)
     assert kernels.speed_up_products(torch.nn.Linear(256, 256)) == 0
     layer = torch.nn.Linear(256, 256).bfloat16()
     x = torch.randn(9, 256).bfloat16()
