@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _CHANNELS = 8  # sshd allows 10 sessions on one connection
 _CHUNK = 1 << 20
 _WINDOW = 8 << 20  # bytes in flight of one channel: 80 ms of delay then still leave 100 MB/s
+_CUT_SHORT = (AttributeError, AssertionError)  # what asyncssh raises when cut just as the pod's yes came in
 _STDOUT_LIMIT = 256 << 20  # bytes of a whole answer: a pod that never stops talking must not fill our memory
 _STDERR_LIMIT = 1 << 20  # bytes of standard error that are kept of a running command
 
@@ -103,9 +104,12 @@ class SshConnection:
         with _translated(self._pod, argv):
             try:
                 return await self._raw.create_process(shlex.join(argv), encoding=None, window=_WINDOW)
-            except asyncssh.ChannelOpenError as exc:
+            except (asyncssh.ChannelOpenError, *_CUT_SHORT) as exc:
+                await asyncio.sleep(0)  # a link cut a moment ago calls itself closed only on the loop's next turn
                 if self._raw.is_closed():
                     raise asyncssh.ConnectionLost("the link was down") from None
+                if isinstance(exc, _CUT_SHORT):
+                    raise
                 raise SshError(f"Pod {self._pod.id} takes no further command: {cause(exc)}.", _RECONNECT) from None
 
     async def wait_lost(self) -> None:

@@ -264,6 +264,35 @@ async def test_a_cut_connection_is_told_and_a_detached_child_runs_on(
         assert (await again.run(["echo", "again"])).stdout == b"again\n"
 
 
+async def test_a_cut_at_any_moment_of_a_commands_start_is_told_as_a_cut(
+    pod: Pod, provider: LocalProvider, state_dir: Path
+) -> None:
+    for turns in range(24):  # of the event loop, between the start and the cut
+        async with ssh.connect(pod, provider, state_dir) as connection:
+            waiting = asyncio.create_task(connection.run(["sleep", "300"]))
+            for _ in range(turns):
+                await asyncio.sleep(0 if turns % 2 else 0.0005)
+            connection.abort()
+            with pytest.raises(ConnectionLost, match="sleep"):
+                await waiting
+
+
+async def test_a_cut_between_the_pods_yes_and_our_reading_it_is_told_as_a_cut(
+    connection: ssh.SshConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accepted = asyncssh.SSHClientChannel._make_request
+
+    async def cut(channel: asyncssh.SSHClientChannel[bytes], *request: bytes) -> bool | None:
+        answer = await accepted(channel, *request)
+        connection.abort()
+        await asyncio.sleep(0)
+        return answer
+
+    monkeypatch.setattr(asyncssh.SSHClientChannel, "_make_request", cut)
+    with pytest.raises(ConnectionLost, match="sleep"):
+        await connection.run(["sleep", "300"])
+
+
 async def test_a_peer_that_falls_silent_is_noticed(pod: Pod, provider: LocalProvider, state_dir: Path) -> None:
     server = Sandbox(state_dir / "pods/local").read().server
     assert server is not None
