@@ -6,8 +6,9 @@ An alert stands as long as its cause does. Its id names the very fact, so that a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from decimal import Decimal
+
+from msgspec import Struct
 
 from app.reduce import ALIVE, OFF
 from app.state import AppState
@@ -22,8 +23,7 @@ SHORT_RUNWAY_S = 3600.0
 ADVANCES = ("PASS", "NO_HEADROOM")
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(Struct, frozen=True):
     """One thing somebody must know. `acts` are ids of actions that answer it, the likeliest first."""
 
     id: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from app.errors import AppError, sentence
 from app.history import run_there, run_view
@@ -27,8 +28,7 @@ PATIENCE_S = 8.0
 """Seconds after which a provider that does not answer is left alone."""
 
 
-@dataclass(slots=True)
-class Brief:
+class Brief(Struct):
     """The picture. `pods`, `reviews` and `tasks` are None when they could not be read: `unknown` says why."""
 
     project: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from app.errors import Refused, UsageError
 
@@ -17,8 +18,7 @@ NO_CODE = (":(exclude)reviews", ":(exclude)task_board")
 """What may change after a review: its own answer, and the tasks that came of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cleared:
+class Cleared(Struct, frozen=True):
     """Why a run may start: the review that approves it, or a person's reason to go without. Both None: not asked."""
 
     review: str | None = None

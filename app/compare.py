@@ -8,9 +8,10 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from app.errors import AppError, UsageError
 from app.text import harmless
@@ -23,8 +24,7 @@ PATIENCE_S = 300.0
 """Seconds that a comparison may take: resampling many items is work."""
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
+class Compared(Struct, frozen=True):
     """What came of it: text for people, `data` as `python -m pipeline compare --json` has it, with our costs."""
 
     text: str

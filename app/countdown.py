@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from app.state import CountdownView
 from remote.files import write_atomic
@@ -32,8 +34,7 @@ before."""
 FILE = "countdown.json"
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """One countdown: the pod and its session, by which rule, from when to when (unix seconds), when it was last
     counted, and until when somebody keeps the pod all the same."""
 

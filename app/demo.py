@@ -6,9 +6,11 @@ An unfinished demo run is taken up again instead of starting another one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from app.history import is_home, run_view
 from app.launch import resume_run, start_run
@@ -26,8 +28,7 @@ RESUMES = 3
 """Times a demo run that was lost is resumed before the loop gives up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Struct, frozen=True):
     """What the demo came to. `reached` is true when the loop ran and a gate has a verdict, whichever it is.
 
     `kept` says why the pod was not stopped; "" when it was.

@@ -7,10 +7,11 @@ import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from app.errors import UsageError
 from app.settings import Settings
@@ -23,8 +24,7 @@ MIN_FREE = 5 * 1024**3
 PIPELINE = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "safetensors")
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """One thing looked at. Level: ok | warn | fail."""
 
     name: str

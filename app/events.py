@@ -6,36 +6,33 @@ An event is a fact that has happened; it holds values only, so that a journal of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from app.state import Activity, CostView, CountdownView, LinkView, PodView, StreamView, WatchView
 
 
-@dataclass(frozen=True, slots=True)
-class PodsListed:
+class PodsListed(Struct, frozen=True):
     """The provider answered at `at` (unix seconds)."""
 
     pods: tuple[PodView, ...]
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class LinkChanged:
+class LinkChanged(Struct, frozen=True):
     """The SSH link is in another state."""
 
     link: LinkView
 
 
-@dataclass(frozen=True, slots=True)
-class DataArrived:
+class DataArrived(Struct, frozen=True):
     """Bytes came from the pod at `at` (unix seconds)."""
 
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class RunFollowed:
+class RunFollowed(Struct, frozen=True):
     """This run is now the one shown. Following the run that is shown already changes nothing."""
 
     run_id: str
@@ -44,16 +41,14 @@ class RunFollowed:
     pulled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RunLine:
+class RunLine(Struct, frozen=True):
     """One line of the run's events.jsonl, as bytes came."""
 
     run_id: str
     line: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class JobReported:
+class JobReported(Struct, frozen=True):
     """What the pod's agent says of the run's process: absent, running, exited, lost or orphaned.
 
     "unlaunched" is our own word: it is absent and nobody is at work on launching it. `said` is the last line of its
@@ -66,64 +61,55 @@ class JobReported:
     said: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Pulled:
+class Pulled(Struct, frozen=True):
     """Every file of the run is home and verified."""
 
     run_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class RunsKnown:
+class RunsKnown(Struct, frozen=True):
     """Run ids known to this workspace, newest first."""
 
     runs: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CostTicked:
+class CostTicked(Struct, frozen=True):
     """Money as of now."""
 
     cost: CostView
 
 
-@dataclass(frozen=True, slots=True)
-class WatchReported:
+class WatchReported(Struct, frozen=True):
     """What the pod said of its own watchdog; None: no pod runs."""
 
     watch: WatchView | None
 
 
-@dataclass(frozen=True, slots=True)
-class CountdownChanged:
+class CountdownChanged(Struct, frozen=True):
     """A stop is being counted down; None: none is any more."""
 
     countdown: CountdownView | None
 
 
-@dataclass(frozen=True, slots=True)
-class StreamGrew:
+class StreamGrew(Struct, frozen=True):
     """A followed file's spool has grown."""
 
     stream: StreamView
 
 
-@dataclass(frozen=True, slots=True)
-class ActivityChanged:
+class ActivityChanged(Struct, frozen=True):
     """An action under way has begun or moved on."""
 
     activity: Activity
 
 
-@dataclass(frozen=True, slots=True)
-class ActivityEnded:
+class ActivityEnded(Struct, frozen=True):
     """An action under way has ended, well or not."""
 
     action: str
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
+class Noted(Struct, frozen=True):
     """Something a person should read. Level: info | ok | warn | error."""
 
     level: str
@@ -131,8 +117,7 @@ class Noted:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """A service failed; it tries again in `retry_in` seconds (None = only when asked)."""
 
     source: str
@@ -141,38 +126,33 @@ class Failed:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Woke:
+class Woke(Struct, frozen=True):
     """The wall clock ran `gap_s` seconds ahead of the monotonic clock: this machine has slept."""
 
     at: float
     gap_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Hinted:
+class Hinted(Struct, frozen=True):
     """One line worth knowing, such as how to add a key. None takes it away."""
 
     text: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledged:
+class Acknowledged(Struct, frozen=True):
     """These alerts have been seen by somebody."""
 
     ids: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(Struct, frozen=True):
     """What a printing action hands out: text for people, `data` for `--json`."""
 
     text: str
     data: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class OutputBytes:
+class OutputBytes(Struct, frozen=True):
     """Raw bytes of a log for standard output."""
 
     data: bytes

@@ -9,9 +9,11 @@ import asyncio
 import os
 import subprocess
 import sys
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from app.arming import arm
 from app.clearance import clear
@@ -77,8 +79,7 @@ async def _prepared(supervisor: Supervisor, pod: Pod, run_id: str, recipe: str) 
     return report.tree_id, (await make_ready(supervisor, pod, report.tree_id, recipe)).session
 
 
-@dataclass(frozen=True, slots=True)
-class Going:
+class Going(Struct, frozen=True):
     """How a run goes on. `redo`: the step to do again, and what depends on it; `override`: why its gate is passed over;
     `supersede`: a recipe that was changed may redo what depends on the change, as another attempt at the gate."""
 

@@ -11,12 +11,12 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, get_args
 
 import msgspec
+from msgspec import Struct
 
 from app.errors import UsageError
 from app.events import ActivityChanged, ActivityEnded, AppEvent, Noted, Output, OutputBytes, RunFollowed, RunLine
@@ -38,16 +38,14 @@ HEAD = 50
 """Readable rows within which a recording must have shown which kind it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """One thing that happened. `at` is unix seconds and never smaller than that of the moment before."""
 
     at: float
     event: AppEvent
 
 
-@dataclass(frozen=True, slots=True)
-class Recording:
+class Recording(Struct, frozen=True):
     """What was recorded, in order.
 
     `kind` is run, session or journal. `home` is the run's directory where its files lie beside its events. `damaged`

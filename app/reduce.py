@@ -7,8 +7,9 @@ event lines mean is `app.fold`'s business.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from app.events import (
     Acknowledged,

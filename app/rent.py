@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from app.errors import AppError, Unagreed, UsageError
 from app.fleet import NoPod
@@ -45,8 +47,7 @@ class ResumeBlocked(AppError):
         self.blocked = blocked
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(Struct, frozen=True):
     """What would be rented: the spec, what is tried in which order, what it costs, what could not be checked, and
     pods of this workspace that run `already`."""
 

@@ -12,10 +12,12 @@ import time
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from app.actions import registry
 from app.actions.base import Action, Args, Confirm, Context, Scope
@@ -38,8 +40,7 @@ LINE_S = 60.0
 SPEEDS = (0.25, 4096.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """The replay's own workspace: no tasks, no reviews, the run's files as far as they were there."""
 
     root: Path | None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from app.errors import AppError, Refused
 from remote.errors import RemoteError
@@ -17,8 +18,7 @@ _BOOTING = ("CREATING", "PULLING", "BOOTING")
 """States in which a pod session has never had an address, so that nothing can run on it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Risk:
+class Risk(Struct, frozen=True):
     """What would be lost. `alive` are clauses about living runs, `unpulled` files that are only there (None: unknown),
     `clauses` all of it for a person."""
 
@@ -86,6 +86,6 @@ async def leave_to_stop(supervisor: Supervisor, pod: Pod, force: bool) -> Permit
 
 def _overriding(permit: Permit, risk: Risk) -> Permit:
     """With the living runs among what was accepted to be lost: the journal keeps it."""
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     return replace(permit, overridden=(*permit.overridden, *risk.alive))

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from app.errors import UsageError
 from remote.files import append_json, locked, read_json_lines
 
 
-@dataclass(frozen=True, slots=True)
-class RunEntry:
+class RunEntry(Struct, frozen=True):
     """One attempt of one run. `started` is unix seconds, `tree` the pushed code's id.
 
     `review` is the id of the review that the deployment gate let it pass by, `without_review` a person's reason to

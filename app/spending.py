@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from app.errors import sentence
 from app.rent import budgets, usd
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from remote.money.costs import Row
 
 
-@dataclass(frozen=True, slots=True)
-class Spending:
+class Spending(Struct, frozen=True):
     """Money as of `now`. `stray`: USD billed for times in which no session is known. `projected`: at the run's end."""
 
     now: float

@@ -7,13 +7,13 @@ never 0 and an unknown state is never "stopped". Big data (logs, series) stays i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True)
-class PodView:
+
+class PodView(Struct, frozen=True):
     """One pod as last reported by its provider."""
 
     id: str
@@ -32,8 +32,7 @@ class PodView:
     ours: bool = True  # made or started from this workspace
 
 
-@dataclass(frozen=True, slots=True)
-class WatchView:
+class WatchView(Struct, frozen=True):
     """The pod's own watchdog. `until`: when its soonest rule stops the pod; `at`: when this was read (unix seconds)."""
 
     level: str  # green | amber | red
@@ -45,8 +44,7 @@ class WatchView:
     low_disk: tuple[str, ...] = ()  # disks of the pod that are nearly full
 
 
-@dataclass(frozen=True, slots=True)
-class CountdownView:
+class CountdownView(Struct, frozen=True):
     """A stop that is counted down: whose, by which rule and why, from when to when (unix seconds)."""
 
     pod: str
@@ -57,8 +55,7 @@ class CountdownView:
     ends: float
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetView:
+class BudgetView(Struct, frozen=True):
     """One budget, USD. Level: ok | warn | stop | unknown."""
 
     name: str  # run | day | total
@@ -67,8 +64,7 @@ class BudgetView:
     level: str
 
 
-@dataclass(frozen=True, slots=True)
-class LinkView:
+class LinkView(Struct, frozen=True):
     """The SSH link. `data_at` is when bytes last came from the pod (unix seconds)."""
 
     state: str = "down"  # down | connecting | up | retrying
@@ -79,8 +75,7 @@ class LinkView:
     verified: bool | None = None  # host key matched its pin
 
 
-@dataclass(frozen=True, slots=True)
-class StepView:
+class StepView(Struct, frozen=True):
     """One step of the run, in planned order."""
 
     step: str  # "stage-1/sft"
@@ -96,8 +91,7 @@ class StepView:
     forecast_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class GateView:
+class GateView(Struct, frozen=True):
     """One gate's decision. `rates` maps condition -> pipeline.protocol.Rate.as_dict()."""
 
     stage: int
@@ -114,8 +108,7 @@ class GateView:
     rates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class RunView:
+class RunView(Struct, frozen=True):
     """The run that is followed."""
 
     run_id: str
@@ -137,8 +130,7 @@ class RunView:
     pulled: bool = False  # every artifact is home and verified
 
 
-@dataclass(frozen=True, slots=True)
-class CostView:
+class CostView(Struct, frozen=True):
     """Money in USD. None means unknown and is shown as such."""
 
     per_hour: Decimal | None = None
@@ -153,8 +145,7 @@ class CostView:
     budgets: tuple[BudgetView, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class StreamView:
+class StreamView(Struct, frozen=True):
     """One followed file: its spool on this machine and how many bytes of it are here."""
 
     name: str
@@ -163,8 +154,7 @@ class StreamView:
     behind: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(Struct, frozen=True):
     """Something a person should read: an action's progress or outcome, a warning, a failed service."""
 
     at: float
@@ -172,8 +162,7 @@ class Notice:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Activity:
+class Activity(Struct, frozen=True):
     """An action under way ("push", "pull", "pod.start"), with its progress if it has one."""
 
     action: str
@@ -182,8 +171,7 @@ class Activity:
     total: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AppState:
+class AppState(Struct, frozen=True):
     """The whole picture."""
 
     project: str

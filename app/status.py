@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from app.alerts import Alert, alerts
 from app.errors import AppError, sentence
@@ -24,8 +26,7 @@ PATIENCE_S = 45.0
 """Seconds after which a running pod that does not answer is left alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Struct, frozen=True):
     """The picture. `verified`: whether the pod's host key was proven by its own log; `checkpoint_age_s`: of the newest
     verified checkpoint at home; `projected`: USD of this pod session by the run's end."""
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+
+from msgspec import Struct
 
 from app.errors import WorkspaceError
 from remote.files import reading, write_atomic, writing
@@ -55,8 +56,7 @@ recipe = "demo"
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Workspace:
+class Workspace(Struct, frozen=True):
     """Where things lie. `pipeline` is the folder of the installed pipeline package."""
 
     root: Path

@@ -6,8 +6,9 @@ import contextlib
 import os
 import stat
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from remote.errors import ConfigError
 from remote.files import private_dir, sync_dir
@@ -15,8 +16,7 @@ from remote.files import private_dir, sync_dir
 _NAME = "id_ed25519"
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """Paths of the private key (mode 0600), and the public key as one line of authorized_keys."""
 
     private: Path

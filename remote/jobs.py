@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from msgspec import Struct
+
 from remote.agent.client import Agent
 from remote.errors import AlreadyRan, LaunchUnconfirmed, SshError
 
@@ -62,8 +64,7 @@ class LaunchSpec:
     exclusive: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class JobStatus:
+class JobStatus(Struct, frozen=True):
     """One attempt as the pod reports it.
 
     `exit_code` is negative for a signal, None unless EXITED; `started` and `finished` are the pod's unix seconds;
@@ -87,8 +88,7 @@ class JobStatus:
     activity_age_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Launched:
+class Launched(Struct, frozen=True):
     """`started` is true for the one call that started the job, false for a repeated one; `status` holds either way."""
 
     started: bool

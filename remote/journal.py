@@ -10,10 +10,12 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from remote.errors import RemoteError
 from remote.files import append_json, read_json_lines
@@ -36,8 +38,7 @@ class Phase(StrEnum):
         return self in (Phase.ACKED, Phase.FAILED)
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(Struct, frozen=True):
     """One operation: its latest phase and everything noted on the way (later facts win)."""
 
     id: str

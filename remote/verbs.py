@@ -8,11 +8,12 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import fields, is_dataclass
 from decimal import Decimal, InvalidOperation
 from enum import Enum
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from remote.errors import ConfigError, HostKeyMismatch, NotFound, ProviderError, RemoteError
 from remote.guard.activity import agent_of, bring_home, missing
@@ -35,6 +36,8 @@ LOOK_S = 10.0
 Answer = tuple[Any, int]
 Verb = Callable[[argparse.Namespace, Provider], Awaitable[Answer]]
 
+_UNSHOWN = ("env", "secret_env")  # their values may be secret
+
 
 def plain(value: Any) -> Any:
     """Anything of ours as JSON: money as text, so that no digit is lost, and null for what is unknown."""
@@ -42,8 +45,8 @@ def plain(value: Any) -> Any:
         return f"{value:f}"
     if isinstance(value, Enum):
         return value.value
-    if is_dataclass(value) and not isinstance(value, type):
-        return {one.name: plain(getattr(value, one.name)) for one in fields(value) if one.repr}
+    if isinstance(value, Struct):
+        return {name: plain(getattr(value, name)) for name in value.__struct_fields__ if name not in _UNSHOWN}
     if isinstance(value, Mapping):
         return {str(plain(key)): plain(item) for key, item in value.items()}
     if isinstance(value, (set, frozenset)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -26,6 +27,8 @@ os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"  # nobody
 if sys.dont_write_bytecode:  # else each of a thousand child processes compiles all that it imports
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where ctrl+c is ignored, as below nohup, children ignore it
 
 # A busy machine is no finding: examples count, not the seconds in which they were drawn.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -6,9 +6,10 @@ Nothing here knows a screen or the network; the modules beside this one hold the
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct, field
 
 from app.events import AppEvent
 from app.state import AppState
@@ -32,8 +33,7 @@ class Scope(StrEnum):
     REVIEWS = "reviews"
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(Struct, frozen=True):
     """Why an action cannot be done now, and what would make it possible."""
 
     text: str
@@ -43,8 +43,7 @@ class Reason:
         return f"{self.text}: {self.hint}" if self.hint else self.text
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(Struct, frozen=True):
     """Another answer than a plain yes: its key, its label, and what it adds to the call, or to that of another act."""
 
     key: str
@@ -54,8 +53,7 @@ class Way:
     act: str = ""  # id of the action that is done instead; "" = the one that was asked about
 
 
-@dataclass(frozen=True, slots=True)
-class Confirm:
+class Confirm(Struct, frozen=True):
     """What a person is shown first: consequences in numbers. `args` is added to the call when they agree.
 
     `typed`: the word that must be typed to agree, instead of a key. `safe`: nothing is lost by it, so that `enter`
@@ -72,8 +70,7 @@ class Confirm:
     safe: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Param:
+class Param(Struct, frozen=True):
     """One argument of an action on the command line."""
 
     name: str  # key in Args
@@ -92,8 +89,7 @@ AGREED = Param("agreed", "somebody has agreed to what it costs or destroys", kin
 """The answer to `app.errors.Unagreed`: given by --yes, by a person at the terminal, or by the panel's question."""
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """What an action may use. `state` gives the present picture, `clock` unix seconds."""
 
     workspace: Workspace
@@ -120,8 +116,7 @@ async def without_asking(_context: Context, _args: Args) -> Confirm | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(Struct, frozen=True):
     """One thing a person can do, by key, palette, command line or help.
 
     `cli` is () for pure view acts. `enabled` answers with a reason, never with silence. `confirm` looks at what the act

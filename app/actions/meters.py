@@ -68,7 +68,7 @@ async def _first(seen: Telemetry, task: asyncio.Task[None], fresh: asyncio.Event
 
 
 def _sampled(seen: Telemetry, now: float) -> Output:
-    from dataclasses import asdict
+    from msgspec.structs import asdict
 
     stale = seen.staleness(now)
     lines = []

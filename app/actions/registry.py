@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from app.actions import board, info, meters, pod, rent, run, sync, tools, view
 from app.actions.base import Action, Args, Scope

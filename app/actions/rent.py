@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from app.actions.base import AGREED, Action, Args, Context, Param, Reason, Scope
 from app.actions.pod import POD, can_stop

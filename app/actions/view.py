@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from app.actions.base import Action, Reason, Scope, in_the_panel
 from app.state import AppState

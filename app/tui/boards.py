@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from app.tui.shelf import Shelf, Unreadable
 
@@ -30,8 +32,7 @@ PREVIEW = 256 * 1024
 """Bytes of a file that are shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
+class Card(Struct, frozen=True):
     """One task file. `level` is its priority, `lane` the folder it lies in, `column` the lane it is shown under."""
 
     id: str
@@ -48,8 +49,7 @@ class Card:
     problems: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What one reviewer said; `verdict` is approve, changes, reject, INVALID, or None while nothing came."""
 
     reviewer: str
@@ -57,8 +57,7 @@ class Answer:
     path: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ReviewCard:
+class ReviewCard(Struct, frozen=True):
     """One request with its answers. State: open | complete | orphan | archived."""
 
     id: str

@@ -6,8 +6,9 @@ Without a change there is one look a second, for clocks and ages; widgets then r
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Protocol
+
+from msgspec.structs import replace
 
 from app.state import AppState
 from app.tui.boards import Boards

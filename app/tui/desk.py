@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from app.brief import Brief
@@ -23,8 +24,7 @@ KEPT = 8
 """Newest entries of the command log that are held."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sending:
+class Sending(Struct, frozen=True):
     """What a push would do now. `why` says why that is not known."""
 
     plan: Plan | None = None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+
+from msgspec import Struct
 
 from app.state import AppState
 from app.tui import rundir
@@ -17,8 +18,7 @@ LOOK_S = 2.0
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Absent:
+class Absent(Struct, frozen=True):
     """Nothing of the run is at home yet."""
 
 

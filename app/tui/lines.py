@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 MAX_CELLS = 2_000
 """A longer line is cut here, before it is parsed any further."""
@@ -33,8 +35,7 @@ _UNSAFE = re.compile(
 _TAB = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Sgr:
+class Sgr(Struct, frozen=True):
     """How a stretch of text is to look."""
 
     fg: Colour = None
@@ -53,8 +54,7 @@ _ON = {1: "bold", 2: "dim", 3: "italic", 4: "underline", 7: "reverse", 9: "strik
 _OFF = {22: ("bold", "dim"), 23: ("italic",), 24: ("underline",), 27: ("reverse",), 29: ("strike",)}
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One line as it is shown: `spans` are (text, look) in order; `text` is their concatenation."""
 
     text: str

@@ -5,7 +5,7 @@ Staleness is decided here, once, so that no two widgets can disagree about how o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from app.reduce import MOVING, OFF
 from app.state import AppState, GateView, RunView, StepView
@@ -27,8 +27,7 @@ LIVE = ("running",)
 ENDED = ("finished", "stopped", "failed", "lost")
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(Struct, frozen=True):
     """One consistent look at everything. `now` is in unix seconds; the stores below are read-only handles."""
 
     state: AppState

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
+from msgspec import Struct
+
 from pipeline.protocol import QUALITY, RunPaths
 
 Row = Mapping[str, Any]
@@ -123,8 +125,7 @@ def lines_in(path: Path) -> int | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """One number of data quality beside its limit. `held` is None where either is unknown."""
 
     name: str
@@ -143,8 +144,7 @@ class Limit:
         return self.value >= self.bound if self.at_least else self.value <= self.bound
 
 
-@dataclass(frozen=True, slots=True)
-class Quality:
+class Quality(Struct, frozen=True):
     """A stage's data in numbers. None: the file that says it is not here."""
 
     limits: tuple[Limit, ...] | None
@@ -180,8 +180,7 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(Struct, frozen=True):
     """Everything that was made of one instruction: rows of the steps, each with the file it lies in."""
 
     instruction: Row
@@ -245,8 +244,7 @@ def samples(root: Path, stage: int) -> Samples | None:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """One held-out item that two conditions answered differently. `gained`: only the first was right."""
 
     id: str
@@ -256,8 +254,7 @@ class Item:
     second: Row | None
 
 
-@dataclass(frozen=True, slots=True)
-class Discordant:
+class Discordant(Struct, frozen=True):
     """The items of a gate's comparison on which its two sides differ."""
 
     a: str
@@ -312,8 +309,7 @@ def _answers(root: Path, stage: int, condition: str) -> dict[str, Row]:
     return {}
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """One setting of the recipe in two runs; None stands for absent."""
 
     name: str
@@ -321,8 +317,7 @@ class Difference:
     new: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Struct, frozen=True):
     """What a run was made with: facts of its own, and how its recipe differs from an earlier run's."""
 
     facts: tuple[tuple[str, str], ...]
@@ -373,8 +368,7 @@ def _facts(run: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple((name, str(value)) for name, value in found.items() if value not in (None, ""))
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """A checkpoint or adapter at home."""
 
     path: str

@@ -11,8 +11,9 @@ from abc import ABC, abstractmethod
 from array import array
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, overload
+
+from msgspec import Struct
 
 from app.tui import arrays as np
 
@@ -27,8 +28,7 @@ SLAB = 256 * 1024
 Found = TypeVar("Found")
 
 
-@dataclass(frozen=True, slots=True)
-class Slab:
+class Slab(Struct, frozen=True):
     """Complete lines, newlines included: `data` are the bytes from `start` to `end`, but of one very long line only
     what is shown of it."""
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 KEEP = 48
 """Answers kept."""
@@ -17,8 +18,7 @@ KEEP = 48
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(Struct, frozen=True):
     """Why something could not be read, in words."""
 
     why: str

@@ -13,8 +13,9 @@ import time
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from app.tui.index import LineIndex
 from app.tui.levels import Tally
@@ -37,8 +38,7 @@ ANCHOR = 64
 """Last indexed bytes that are remembered: if they differ later, the file was rewritten in place."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """A line of the panel's own that stands before the line at `offset`."""
 
     offset: int

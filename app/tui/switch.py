@@ -5,9 +5,10 @@ A further view is one file in `app/tui/views/`, one line here, and its `view.NAM
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from textual.widget import Widget
@@ -22,8 +23,7 @@ class Shows(Protocol):
     def show(self, picture: Picture, logs: Logs) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Struct, frozen=True):
     """One view: its key, its title on the tab, its name in act ids, and where its class lies."""
 
     key: str

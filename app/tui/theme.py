@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import locale
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from msgspec import Struct
 from textual.theme import Theme
 
 DARK = Theme(
@@ -44,8 +44,7 @@ LIGHT = Theme(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Glyphs:
+class Glyphs(Struct, frozen=True):
     """Symbols that carry state beside a word; each is one cell wide in the Unicode set."""
 
     on: str = "●"

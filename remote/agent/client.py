@@ -10,10 +10,11 @@ import json
 import posixpath
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
+
+from msgspec import Struct
 
 from remote.agent.disk import PROTOCOL
 from remote.errors import (
@@ -51,8 +52,7 @@ def bundle() -> bytes:
     return packed({"__main__.py": _MAIN.encode(), "maxcai_agent/__init__.py": b"", **files})
 
 
-@dataclass(frozen=True, slots=True)
-class Hello:
+class Hello(Struct, frozen=True):
     """What the agent says of its pod. Sizes in bytes; `clock` is the pod's unix time in seconds; unknown is None."""
 
     protocol: int
@@ -67,8 +67,7 @@ class Hello:
     gpus: tuple[Mapping[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteFile:
+class RemoteFile(Struct, frozen=True):
     """One file of a run. `sha256` is None while it may still grow; times are the pod's, in nanoseconds."""
 
     path: str
@@ -78,8 +77,7 @@ class RemoteFile:
     growing: bool
 
 
-@dataclass(frozen=True, slots=True)
-class RunManifest:
+class RunManifest(Struct, frozen=True):
     """Every regular file of a run; `skipped` are symlinks and other things that are not pulled."""
 
     files: tuple[RemoteFile, ...]

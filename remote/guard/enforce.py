@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from remote.errors import GuardError, RemoteError
 from remote.guard.rules import Act, Decision, logged_in
@@ -37,8 +38,7 @@ NOTICE_S = 60.0
 _LAUNCH = "run.launch"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What became of one decision: whether the pod was stopped, and sentences about what went otherwise."""
 
     decision: Decision
@@ -78,8 +78,7 @@ async def enforce(
     return tuple([await enforcer.carry_out(decision) for decision in one_by_one])
 
 
-@dataclass(frozen=True, slots=True)
-class _Enforcer:
+class _Enforcer(Struct, frozen=True):
     provider: Provider
     state_dir: Path
     clock: Callable[[], float]

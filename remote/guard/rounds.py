@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from remote.errors import RemoteError
 from remote.guard.activity import agent_of, bring_home, end_runs, observe, tell_shells
@@ -23,8 +24,7 @@ LOOK_S = 300.0
 """Seconds after which the look at one pod is given up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Round:
+class Round(Struct, frozen=True):
     """What was decided, what came of it, and what could not be learned."""
 
     decisions: tuple[Decision, ...]

@@ -7,8 +7,9 @@ stopped at all is `remote.renting.permits`'s to say.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from remote.errors import ConfigError
 from remote.money.rules import BudgetState, Level, Runway, at_zero
@@ -19,8 +20,7 @@ IDLE_WARNING = 0.5
 """Share of the idle time after which a person is warned of the stop."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """When a pod is stopped. None switches a rule off; minutes and hours must be above zero.
 
     `after_run`: stop once every run is over and its files are at home.
@@ -37,8 +37,7 @@ class Rules:
                 raise ConfigError(f"{name} is {value}.", "Give a number above zero, or leave it out.")
 
 
-@dataclass(frozen=True, slots=True)
-class Activity:
+class Activity(Struct, frozen=True):
     """What is known of the work on one pod session. None is unknown.
 
     `last_active` is when it last did anything (unix seconds). `runs_alive` and `runs_over` count its runs. `unpulled`
@@ -53,8 +52,7 @@ class Activity:
     shells: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Money:
+class Money(Struct, frozen=True):
     """What the guard knows of money."""
 
     budgets: tuple[BudgetState, ...] = ()
@@ -80,8 +78,7 @@ class Rule(StrEnum):
     FOREIGN = "foreign"
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """One thing to do about one pod session, and why.
 
     Before a stop the runs alive are asked for a checkpoint (`checkpoint`) and what is missing is pulled (`pull`).

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from remote.agent.client import Agent
 from remote.errors import AgentFailed, NotArmed, VolumelessStop
@@ -32,8 +34,7 @@ class AfterExit(StrEnum):
     KEEP = "keep"
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """When a pod stops itself; None means no such rule. At least one rule must be able to stop it.
 
     `max_hours` counts from the arming, less `elapsed_s` seconds that the pod session had run by then. `idle_minutes`:
@@ -71,16 +72,14 @@ class Level(StrEnum):
     RED = "red"  # do not rely on it
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One rule in force: "max_hours", "budget", "lease", "idle" or "after_exit", and when it stops the pod, seconds."""
 
     name: str
     left_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """What the pod said of its watchdog. Ages and times left are in seconds at the moment of the answer.
 
     `armed`: there is a policy of this pod's present life; `running`: its process holds its lock; `reason` is one

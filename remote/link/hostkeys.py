@@ -13,9 +13,10 @@ import json
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+from msgspec import Struct
 
 from remote.errors import ConfigError, HostKeyMismatch, HostKeyUnverified
 from remote.files import locked, reading, write_atomic
@@ -37,16 +38,14 @@ _ALGORITHMS = {
 }
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class HostKey:
+class HostKey(Struct, frozen=True, order=True):
     """One pinned key: `SHA256:…` and its kind as ssh-keygen names it ("ED25519")."""
 
     fingerprint: str
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pins:
+class Pins(Struct, frozen=True):
     """The keys a session may show. Not `verified`: met first, not read from the log. No `keys`: the first one met."""
 
     keys: tuple[HostKey, ...]

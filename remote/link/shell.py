@@ -12,9 +12,10 @@ import os
 import shlex
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from remote import identity
 from remote.errors import ConfigError
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
 _KEPT = 20  # known_hosts files of past sessions
 
 
-@dataclass(frozen=True, slots=True)
-class Shell:
+class Shell(Struct, frozen=True):
     """What to start, where, and what it sees. `env` None: what this process sees."""
 
     argv: tuple[str, ...]

@@ -6,9 +6,10 @@ What cannot be read is missing with a note; nothing is guessed in its place.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+
+from msgspec import Struct
 
 from remote.errors import ProviderError
 from remote.money.costs import Costs, Ledger
@@ -27,8 +28,7 @@ from remote.pods.model import Balance, Pod, Volume
 from remote.pods.provider import Capability, Provider
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """Money as of one moment; `notes` say what could not be read. USD and USD/hour."""
 
     balance: Balance | None

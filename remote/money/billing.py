@@ -6,9 +6,11 @@ Billing comes in buckets of an hour a pod; a bucket with several sessions is div
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from remote.money.costs import Billed, Ledger, Row
 from remote.money.rules import disks_per_hour
@@ -23,8 +25,7 @@ _CRUMB = Decimal("1e-12")  # what rounding leaves of an amount that was given ou
 _WINDOW_S = 30 * 86400.0
 
 
-@dataclass(frozen=True, slots=True)
-class Attribution:
+class Attribution(Struct, frozen=True):
     """Amounts by session. `stray` is what was billed for times in which no session is known: a row may be missing.
 
     `storage` is USD billed for the disks of stopped pods. `unread` counts records without an amount.

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from remote.files import append_json, read_json_lines, unreadable
 from remote.money.rules import disks_per_hour
@@ -24,8 +26,7 @@ _MISTAKE_S = 60.0
 """Seconds after its end from which on a session that is still listed as running has not ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class Billed:
+class Billed(Struct, frozen=True):
     """What the provider billed for one session, USD. `final` once it cannot change any more."""
 
     compute: Decimal
@@ -38,8 +39,7 @@ class Billed:
         return self.compute + self.disk
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One pod session. Times are unix seconds; `price` is USD/hour, None when the provider did not say.
 
     `stopped_at` is None while it accrues. `why` tells how the end was learned; with `bound` the session ended then or
@@ -110,8 +110,7 @@ class Row:
         return not self.open and self.released_at is None and rate != 0
 
 
-@dataclass(frozen=True, slots=True)
-class Costs:
+class Costs(Struct, frozen=True):
     """USD of every session: `local` by our clock, `billed` and the `difference` (billed − local) of those settled.
 
     `storage` is what stopped pods' own volumes cost. `unknown` counts the sessions and damaged lines that are left out

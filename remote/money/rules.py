@@ -6,10 +6,11 @@ Money is Decimal USD and never rounded here. What is not known is None with a re
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from decimal import Decimal
 from enum import StrEnum
+
+from msgspec import Struct
 
 from remote.errors import BudgetError, ConfigError
 from remote.pods.model import Balance, Pod, PodStatus, Volume, VolumeKind
@@ -22,8 +23,7 @@ RUNWAY_LOW_S, RUNWAY_CRITICAL_S = 3600.0, 900.0
 _SECONDS_PER_HOUR = Decimal(3600)
 
 
-@dataclass(frozen=True, slots=True)
-class StorageRates:
+class StorageRates(Struct, frozen=True):
     """USD for one GB-month. A container disk is free while its pod is stopped.
 
     Network volumes cost `network` up to `network_step_gb` each and `network_beyond` above it.
@@ -80,8 +80,7 @@ def volume_per_hour(provider: str, volume: Volume) -> Decimal | None:
     return (first * rates.network + (volume.size_gb - first) * rates.network_beyond) / HOURS_PER_MONTH
 
 
-@dataclass(frozen=True, slots=True)
-class Burn:
+class Burn(Struct, frozen=True):
     """USD an hour, by what it goes to. `unknown` names what could not be counted; then there is no sum."""
 
     compute: Decimal = Decimal(0)
@@ -146,8 +145,7 @@ class Level(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Runway:
+class Runway(Struct, frozen=True):
     """Seconds until the money is gone. None with a `why`: not known, or `endless`, because nothing is spent."""
 
     seconds: float | None
@@ -208,8 +206,7 @@ def at_zero(pod: Pod) -> str | None:
 # --- budgets -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Budgets:
+class Budgets(Struct, frozen=True):
     """What may be spent, USD: on one run, in one day, in all. None sets no limit. Raises ConfigError unless > 0."""
 
     run: Decimal | None = None
@@ -227,8 +224,7 @@ class Budgets:
         return tuple((name, limit) for name, limit in named if limit is not None)
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
+class Spent(Struct, frozen=True):
     """USD so far, as `Budgets`; None where it is not known."""
 
     run: Decimal | None = None
@@ -236,8 +232,7 @@ class Spent:
     total: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetState:
+class BudgetState(Struct, frozen=True):
     """One budget and how much of it is gone."""
 
     name: str

@@ -13,9 +13,10 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from remote import identity, processes
 from remote.errors import ConfigError, DiskFull, NotFound, ProviderError, ProviderUnavailable

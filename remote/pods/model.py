@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 
 class PodStatus(StrEnum):
@@ -34,8 +35,7 @@ class PodStatus(StrEnum):
         return self in (PodStatus.ABSENT, PodStatus.STOPPED, PodStatus.RESUME_BLOCKED, PodStatus.GONE)
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """Where the pod's SSH server listens. Derived data: it changes at every start and is never kept as a setting."""
 
     host: str
@@ -43,8 +43,7 @@ class Endpoint:
     username: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class PodSession:
+class PodSession(Struct, frozen=True, order=True):
     """One stretch between a pod's start and its stop; keys ports, host keys, agent incarnation and ledger rows."""
 
     pod_id: str
@@ -71,8 +70,7 @@ class Cloud(StrEnum):
     COMMUNITY = "COMMUNITY"
 
 
-@dataclass(frozen=True, slots=True)
-class PodSpec:
+class PodSpec(Struct, frozen=True):
     """What to rent. Sizes in GB; `gpu` is the provider's id ("NVIDIA A100-SXM4-80GB"), None for a CPU pod.
 
     `volume_id` names a network volume, `volume_gb` the size of a disk on the pod's host; at most one of them, and both
@@ -93,19 +91,21 @@ class PodSpec:
     bid: Decimal | None = None
     ephemeral: bool = False
     template_id: str | None = None
-    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if name != "env")
+        return f"PodSpec({', '.join(shown)})"
 
 
-@dataclass(frozen=True, slots=True)
-class GpuUse:
+class GpuUse(Struct, frozen=True):
     """What the provider says of one GPU of a running pod, in percent; None where it does not."""
 
     util: float | None
     memory: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Pod:
+class Pod(Struct, frozen=True):
     """One pod. What the provider did not say is None.
 
     `root` is the absolute path on the pod of the volume that survives a stop; `python` the interpreter that runs the
@@ -157,8 +157,7 @@ class Stock(StrEnum):
     HIGH = "high"
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(Struct, frozen=True):
     """One GPU type in one cloud. `price` is USD/hour for one GPU, None when not told; `memory_gb` of one GPU."""
 
     gpu: str
@@ -173,8 +172,7 @@ class Offer:
     spot_price: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Volume:
+class Volume(Struct, frozen=True):
     """A network volume. `size_gb` in GB; `kind` is the provider's word ("STANDARD")."""
 
     id: str
@@ -184,8 +182,7 @@ class Volume:
     kind: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Balance:
+class Balance(Struct, frozen=True):
     """What the account holds, USD, and spends, USD/hour, over all its resources; None where not told.
 
     `at` is when this was read, unix seconds.
@@ -197,8 +194,7 @@ class Balance:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class BillingRecord:
+class BillingRecord(Struct, frozen=True):
     """What the provider billed for one pod within one bucket, USD. `start` and `end` are unix seconds."""
 
     pod_id: str | None
@@ -210,8 +206,7 @@ class BillingRecord:
     disk: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(Struct, frozen=True):
     """One line of a pod's log. `id` is the provider's opaque position; `source` is "container" or "system"."""
 
     text: str

@@ -14,10 +14,12 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from remote.errors import ProviderUnavailable
 from remote.files import locked, private_dir, reading, write_atomic
@@ -33,8 +35,7 @@ _LOG_LINES = 2000  # kept of the container log at a start
 _TEMPORARY = "maxcai-"
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """What is written down of the embedded pod. Times are unix seconds of the provider's clock.
 
     `phase` is "running", "stopping" or "stopped". `wall` is the machine's clock at `started_at`, to translate file

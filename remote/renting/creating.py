@@ -9,9 +9,11 @@ import asyncio
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from remote import identity
 from remote.errors import (
@@ -53,8 +55,7 @@ _WORD = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 _STOCK = {Stock.HIGH: 0, Stock.MEDIUM: 1, Stock.LOW: 2, None: 3, Stock.NONE: 4}
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """One thing to try to rent. `price` is USD/hour for the whole pod, None when not told; `gpu` None is a CPU pod."""
 
     gpu: str | None
@@ -63,8 +64,7 @@ class Candidate:
     stock: Stock | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(Struct, frozen=True):
     """What a person is asked to agree to. `per_hour` is USD for the dearest candidate with its disks, None unknown.
 
     `notes` are sentences about what could not be checked.
@@ -76,8 +76,7 @@ class Estimate:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Created:
+class Created(Struct, frozen=True):
     """The pod, its name, and whether it was found after its answer was lost. `refused` says what was tried before."""
 
     pod: Pod

@@ -5,7 +5,7 @@ Pure rules. Acting on a permit is `remote.renting.lifecycle`'s.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from remote.errors import GuardError, UnpulledArtifacts, VolumelessStop
 from remote.pods.model import Pod, VolumeKind
@@ -16,8 +16,7 @@ Unpulled = tuple[str, ...] | None
 """Files of the pod's runs that are not at home, verified; None when nobody could look."""
 
 
-@dataclass(frozen=True, slots=True)
-class Permit:
+class Permit(Struct, frozen=True):
     """Leave to stop or terminate one pod. `overridden` says what the user accepted to lose; it is journalled."""
 
     pod_id: str

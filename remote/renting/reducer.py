@@ -6,8 +6,10 @@ A state is derived afresh from what was observed and never advanced by hope. Not
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from remote.journal import Intent, Phase
 from remote.pods.model import Endpoint, Pod, PodSession, PodStatus
@@ -49,8 +51,7 @@ class Do(StrEnum):
     RESCUE = "rescue"
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """A provider's last good list: when it was read (unix seconds), and how many seconds apart lists are read."""
 
     at: float
@@ -58,8 +59,7 @@ class Snapshot:
     poll_s: float = 12.0
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(Struct, frozen=True):
     """What the link to one pod learned. It counts for its session, or for its endpoint where no session is told.
 
     `connected_at`: since when a verified connection stands; `heard_at`: the agent's last answer; `failing_at`: since
@@ -75,8 +75,7 @@ class Probe:
     failure: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PodView:
+class PodView(Struct, frozen=True):
     """One pod as far as it is known. `key` is its id, or its name in braces while it has none.
 
     `since` is when this state was first seen, `deadline` when it has lasted too long (unix seconds); `offers` are
@@ -104,8 +103,7 @@ class PodView:
         return None if self.pod is None else self.pod.session
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(Struct, frozen=True):
     """A state before it is known how long it has lasted. `limit_s` counts from `since`, or from when it began."""
 
     status: PodStatus
@@ -118,8 +116,7 @@ class _Seen:
     next_try: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Inputs:
+class _Inputs(Struct, frozen=True):
     """What one pod's state is derived from."""
 
     previous: PodView | None

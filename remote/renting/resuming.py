@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from remote.errors import NoCapacityOnHost
 from remote.journal import Intent, Journal, Phase
@@ -31,8 +33,7 @@ class Way(StrEnum):
     RESCUE = "rescue"
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """One way out: what it does, and what it loses ("" when nothing). `spec` is for a new pod."""
 
     way: Way
@@ -41,8 +42,7 @@ class Choice:
     spec: PodSpec | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Blocked:
+class Blocked(Struct, frozen=True):
     """A start that the pod's machine had no GPU for. Times are unix seconds."""
 
     pod: Pod

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct
 
 from remote.errors import ConfigError
 from remote.pods.model import Pod
@@ -27,8 +28,7 @@ class Torch(StrEnum):
     INSTALL = "install"
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Struct, frozen=True):
     """What the pod shall be ready for.
 
     `tree_id` is a pushed tree, whose pyproject.toml and constraints.txt say what is installed, with `extras`. `recipe`
@@ -66,8 +66,7 @@ class Wish:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
+class Needs(Struct, frozen=True):
     """What the preflight measures against; sizes in bytes. None is not asked for.
 
     `volume_bytes` is the volume's size as rented: a network volume itself tells the space of its whole cluster.
@@ -88,7 +87,7 @@ class Needs:
         return cls(gpu_count=pod.gpu_count, free_bytes=free_bytes, volume_bytes=size)
 
     def as_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in self.__struct_fields__}
 
 
 def facts_of(pod: Pod) -> dict[str, Any]:
@@ -110,8 +109,7 @@ class Level(StrEnum):
     FAIL = "fail"
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """One fact of the preflight; `remedy` is empty where nothing is to be done."""
 
     name: str
@@ -120,8 +118,7 @@ class Check:
     remedy: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """A part of the set-up: "environment", "model" or "session". `done` ones are skipped; `text` says why or what."""
 
     name: str
@@ -129,8 +126,7 @@ class Step:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What a set-up would do. `run_id` is the detached job that does the long part; equal plans have equal ids."""
 
     run_id: str
@@ -142,8 +138,7 @@ class Plan:
         return all(step.done for step in self.steps)
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """A word of the work under way; `done` of `total` in bytes where a download is measured, else None."""
 
     step: str
@@ -152,8 +147,7 @@ class Progress:
     total: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """The session manifest of the pod. Unknown is None; `variables` say where models lie."""
 
     interpreter: str
@@ -174,8 +168,7 @@ class Session:
         return {**variables, "MAXCAI_SESSION": json.dumps(brief, separators=(",", ":"), sort_keys=True)}
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """A finished set-up. `skipped` is true when everything was there; `checks` is empty then."""
 
     plan: Plan

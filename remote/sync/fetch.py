@@ -9,8 +9,9 @@ import asyncio
 import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from remote.agent.client import Agent, RemoteFile
 from remote.errors import HashMismatch, SyncError
@@ -26,8 +27,7 @@ _WORTH = 4 << 20  # bytes for which one more channel pays its set-up
 _RAW_LIMIT = 64 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Struct, frozen=True):
     """How to fetch: at most `channels` at once, at most `rate` bytes/s over all of them (None: as fast as it goes);
     `stall_s` seconds without a byte end a channel."""
 
@@ -36,8 +36,7 @@ class Terms:
     stall_s: float = STALL_S
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(Struct, frozen=True):
     rows: list[dict[str, Any]]
     targets: list[Target]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from remote.agent.client import RemoteFile
 from remote.files import write_atomic
@@ -18,8 +19,7 @@ CHECKPOINT_OLD_S = 45 * 60.0
 """Age in seconds above which the newest checkpoint at home is worth a warning while a run trains."""
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(Struct, frozen=True):
     """A checkpoint of which every file is home and verified. `written` is the pod's time, in unix seconds."""
 
     folder: str

@@ -12,9 +12,10 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from remote.agent.client import Agent, RemoteFile, RunManifest
 from remote.errors import DiskFull, HashMismatch, SyncError, UnsafePath
@@ -29,8 +30,7 @@ WORK = ".pull"
 _SAVE_BYTES, _SAVE_FILES = 64 << 20, 200
 
 
-@dataclass(frozen=True, slots=True)
-class PullProgress:
+class PullProgress(Struct, frozen=True):
     """How far a pull is: bytes and files that are home, of those there are, and the file that came last."""
 
     bytes_done: int
@@ -40,8 +40,7 @@ class PullProgress:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class PullReport:
+class PullReport(Struct, frozen=True):
     """What a pull did. `verified` files are home and hash-checked, `growing` ones are home up to the size they had.
 
     `changed` were being written on the pod just then; the next pull brings them. `skipped` are symlinks and
@@ -62,8 +61,7 @@ class PullReport:
         return not self.growing and not self.changed and not self.excluded
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(Struct, frozen=True):
     """A file of a run as a pull would treat it: `home` already, to be fetched as `new` or because it `changed`,
     `growing` (its prefix comes), or being `written`, which waits for the next pull. `size` in bytes."""
 
@@ -72,8 +70,7 @@ class Due:
     state: Literal["home", "new", "changed", "growing", "written"]
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
+class Preview(Struct, frozen=True):
     """What a pull would do, in its order; `refused` are names that are never written. `bytes` would travel at most."""
 
     files: tuple[Due, ...]

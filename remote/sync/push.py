@@ -8,9 +8,10 @@ import shutil
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from remote.agent.client import Agent
 from remote.errors import HashMismatch, SyncError, UnsafePush
@@ -24,8 +25,7 @@ _PATIENCE_S = 900.0  # to verify and copy a tree on a slow network volume
 _ROUNDS = 2  # content that the pod's disk turns out to have lost is sent a second time
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """How a scan differs from the last push: paths. `first` is true when there was none."""
 
     tree_id: str
@@ -41,16 +41,14 @@ class Plan:
         return not (self.first or self.added or self.changed or self.deleted)
 
 
-@dataclass(frozen=True, slots=True)
-class GitState:
+class GitState(Struct, frozen=True):
     """The commit of the pushed folder and whether files differ from it; None where there is no git to ask."""
 
     commit: str | None
     dirty: bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class PushReport:
+class PushReport(Struct, frozen=True):
     """What a push did. `sent_files` and `sent_bytes` are content that travelled; `seconds` is wall time."""
 
     tree_id: str

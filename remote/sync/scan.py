@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from msgspec import Struct
 from pathspec import GitIgnoreSpec
 
 from remote.agent.disk import canonical
@@ -45,8 +46,7 @@ _CACHE_VERSION = 1
 _RACY_NS = 2_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One path of a tree: a file (`sha256`, `size` in bytes, `exec` bit) or a symlink (`link`, its target)."""
 
     path: str
@@ -61,8 +61,7 @@ class Entry:
         return {"path": self.path, "exec": self.exec, "size": self.size, "sha256": self.sha256}
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
+class LeftOut(Struct, frozen=True):
     """A path that stays home although no ignore file says so, and why."""
 
     path: str

@@ -10,9 +10,10 @@ import hashlib
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
+
+from msgspec import Struct
 
 from remote.agent.client import Agent
 from remote.errors import HashMismatch, SyncError
@@ -34,8 +35,7 @@ Progress = Callable[[int, int], None]
 """Called with (bytes sent, bytes to send)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """`length` bytes of a content from `offset` on."""
 
     entry: Entry

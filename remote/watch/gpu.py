@@ -9,7 +9,8 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from remote.link.connection import Connection, RemoteProcess
 
@@ -26,8 +27,7 @@ _CLOSE_S = 5.0
 _NO_COMMAND = 127
 
 
-@dataclass(frozen=True, slots=True)
-class GpuSample:
+class GpuSample(Struct, frozen=True):
     """One graphics card at one moment; `at` is the laptop's unix time of arrival. What the driver hides is None.
 
     `util` and `memory_util` in percent, memory in MiB, `temperature` in °C, `power` and `power_limit` in W, `clock` in
@@ -49,16 +49,14 @@ class GpuSample:
     pstate: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class GpuTrouble:
+class GpuTrouble(Struct, frozen=True):
     """Why there are no samples at present, in one sentence; `at` is the laptop's unix time."""
 
     at: float
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class GpuProcess:
+class GpuProcess(Struct, frozen=True):
     """A process that holds memory (MiB, None when not told) of the card `uuid`."""
 
     pid: int

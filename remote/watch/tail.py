@@ -16,9 +16,10 @@ import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from remote.agent.client import Agent, Frames
 from remote.agent.following import PRINT_BYTES
@@ -35,8 +36,7 @@ SILENCE_S = 20.0
 """Seconds without a frame (the pod sends one each second) after which a link counts as lost."""
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
+class Growth(Struct, frozen=True):
     """`stream` (its path in the run directory) has `size` bytes in the spool file `path`.
 
     `generation` counts from 0 and goes up when the file was rotated, truncated or replaced on the pod. `current`: these
@@ -54,8 +54,7 @@ class Growth:
     behind: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Alive:
+class Alive(Struct, frozen=True):
     """The pod's word of each second: its clock (unix seconds) and the state of the run's newest attempt."""
 
     clock: float

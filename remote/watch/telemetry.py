@@ -8,9 +8,11 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from remote.agent.client import Agent
 from remote.watch.gpu import MAX_GPUS, GpuProcess, GpuSample, GpuTrouble, parse_processes, samples
@@ -22,8 +24,7 @@ _GPU = ("util", "memory_used", "temperature", "power", "clock", "memory_util")
 _HOST = ("cpu", "memory", "free_root", "free_system")
 
 
-@dataclass(frozen=True, slots=True)
-class HostSample:
+class HostSample(Struct, frozen=True):
     """The pod's machine at one moment; `at` is the laptop's unix time of arrival. What cannot be read is None.
 
     `cpu` is how many processors were in use since the sample before, out of `cpus`; memory and free space in bytes;
@@ -71,8 +72,7 @@ def _amount(value: object) -> float | None:
     return number if math.isfinite(number) and number >= 0 else None
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(Struct, frozen=True):
     """Values at `at` (unix seconds), in the order of the series' names."""
 
     at: float
@@ -223,7 +223,7 @@ def recorded(line: bytes) -> Sample | None:
     try:
         raw = json.loads(line)
         made = _KINDS[raw.pop("kind")]
-        if set(raw) != {item.name for item in fields(made)} or _amount(raw["at"]) is None:
+        if set(raw) != set(made.__struct_fields__) or _amount(raw["at"]) is None:
             return None
         return made(**raw)  # type: ignore[no-any-return]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

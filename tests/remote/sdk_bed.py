@@ -22,5 +22,5 @@ def sent(sim: Simulator, operation: str) -> int:
 
 
 def spec(**changes: Any) -> PodSpec:
-    values = {name: getattr(SPEC, name) for name in PodSpec.__dataclass_fields__}
+    values = {name: getattr(SPEC, name) for name in PodSpec.__struct_fields__}
     return PodSpec(**{**values, **changes})

@@ -7,10 +7,10 @@ import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from remote.agent.client import Agent
 from remote.errors import ConnectionLost, SshError

@@ -7,12 +7,12 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from rented import GPU, SPEC, Rented, rented
 
 import remote.journal

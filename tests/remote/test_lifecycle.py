@@ -8,11 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from remote.errors import DiskFull, NoEndpoint, OutcomeUnknown, ProviderUnavailable
 from remote.journal import Journal, Phase

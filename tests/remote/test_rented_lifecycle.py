@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from rented import GPU, QUICK, SPEC, Rented, rented
 
 import remote.journal
@@ -49,7 +50,7 @@ async def terminate(world: Rented, pod: Pod) -> None:
 
 @pytest.mark.parametrize("stop_s", [0.0, 7.3])
 async def test_the_ledger_equals_the_bill_within_a_second_a_session(state_dir: Path, stop_s: float) -> None:
-    sim = Simulator(boot=replace(QUICK, pull=11.7, stop=stop_s))
+    sim = Simulator(boot=dataclasses.replace(QUICK, pull=11.7, stop=stop_s))
     async with rented(state_dir, sim) as world:
         pod = await world.created()
         await sim.advance(1234.56)
@@ -73,7 +74,9 @@ async def test_the_ledger_equals_the_bill_within_a_second_a_session(state_dir: P
 
 
 async def test_a_bill_that_differs_is_shown_beside_our_figure_and_counts_once_it_is_final(state_dir: Path) -> None:
-    sim = Simulator(boot=replace(QUICK, pull=60.0), quirks=replace(Quirks(), bill_after_pull=False))
+    sim = Simulator(
+        boot=dataclasses.replace(QUICK, pull=60.0), quirks=dataclasses.replace(Quirks(), bill_after_pull=False)
+    )
     async with rented(state_dir, sim) as world:
         pod = await world.created()
         await world.stop(pod.id)
@@ -384,7 +387,7 @@ async def test_waiting_for_the_machine_tries_after_1_2_5_and_then_every_10_minut
 
 
 async def test_a_start_without_a_gpu_is_degraded_and_not_ready(state_dir: Path) -> None:
-    quirks = replace(Quirks(), zero_gpu_start=True, zero_gpu_shown=True)
+    quirks = Quirks(zero_gpu_start=True, zero_gpu_shown=True)
     async with rented(state_dir, Simulator(quirks=quirks, boot=QUICK)) as world:
         pod = await world.created()
         await world.stop(pod.id)

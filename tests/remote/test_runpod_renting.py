@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 from runpod_payloads import BILLING, GPUS, NOW, POD, PROVISIONING, RUNNING, VOLUMES, ok, provider
 
 from remote.errors import ConfigError, NotFound

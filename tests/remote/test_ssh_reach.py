@@ -6,11 +6,11 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import asyncssh
 import pytest
+from msgspec.structs import replace
 
 from remote.errors import HostKeyMismatch, HostKeyUnverified, NoEndpoint, NoSshServer, SshError
 from remote.link import ssh

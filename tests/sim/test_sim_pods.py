@@ -242,6 +242,23 @@ async def test_a_contained_pod_has_its_own_processes_files_and_name(contained: F
     assert not Path("/bin/new").exists()
 
 
+async def test_a_pod_that_is_gone_never_takes_another_for_its_own(contained: Factory, state: Path) -> None:
+    """The kernel gives the number of a namespace that is gone to the next one."""
+    gone: dict[str, list[RunningPod]] = {}
+    for number in range(40):
+        pod = await contained.start(request(state, f"pod{number}"))
+        space = os.readlink(f"/proc/{max(pod.pids())}/ns/pid")
+        if space in gone:
+            break
+        await pod.stop()
+        gone.setdefault(space, []).append(pod)
+    else:
+        pytest.skip("this kernel gave no number twice")
+    assert [other.pids() for other in gone[space]] == [[]]
+    await gone[space][0].stop()
+    assert pod.alive and len(pod.pids()) > 1
+
+
 async def test_a_full_disk_is_full_and_is_kept(contained: Factory, state: Path) -> None:
     pod = await contained.start(request(state, variant="full-disk"))
     code, text = await said(pod, state, "head -c 2000000 /dev/zero > /workspace/big")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+from msgspec import Struct
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -39,8 +39,7 @@ RECORDS: dict[str, tuple[str, Callable[..., Content], Callable[..., list[Content
 """Pages that show a file row by row: the file, a row in the list, and the whole row."""
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """What stands in the list of the right side. `whole` gives all there is to say of one entry, if there is more."""
 
     items: Sequence[Any]

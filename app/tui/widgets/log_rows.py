@@ -6,14 +6,14 @@ Pure arithmetic over a spool and a filter as they are now; made anew when either
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from app.tui.search import Matches
 from app.tui.spool import Mark, Spool
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """What a row shows: the line that begins at `offset`, or a mark that stands before it."""
 
     offset: int

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from textual.content import Content
 
 from app.tui import fmt
@@ -17,8 +17,7 @@ SCALE = 7
 """Cells of the scale at the left."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plot:
+class Plot(Struct, frozen=True):
     """What to draw. `low` and `high` fix the scale; None lets the values decide. `said` replaces the last value."""
 
     title: str

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from textual.content import Content
 
 from app.fold import stage_of
@@ -18,8 +18,7 @@ from app.tui.widgets.signs import step_glyph
 from app.tui.widgets.stage_bar import stage_state
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One line of the list. A stage's own line has neither step nor gate of its own to show but all its steps'."""
 
     stage: int | None

@@ -9,7 +9,6 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from importlib import metadata
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
+from msgspec import Struct
 
 from remote.errors import (
     AccessDenied,
@@ -62,8 +62,7 @@ class Repeat(Enum):
     NEVER = "once: what buys something, and what does harm twice"
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(Struct, frozen=True):
     """Tries and seconds. `patience_s` is the longest Retry-After that is waited out rather than reported."""
 
     tries: int = 4
@@ -78,8 +77,7 @@ class Timing:
     quiet_s: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """A request without a usable answer. `left` is False when it certainly never reached the provider."""
 
     error: ProviderUnavailable

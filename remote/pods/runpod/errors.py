@@ -6,8 +6,9 @@ Nothing here talks to anybody. Texts must be redacted before they come in.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from remote.errors import (
     AccessDenied,
@@ -54,16 +55,14 @@ class Unanswered(OutcomeUnknown, ProviderUnavailable):
     """An act that may be repeated without harm was sent, also repeatedly, and never answered: it may have happened."""
 
 
-@dataclass(frozen=True, slots=True)
-class Op:
+class Op(Struct, frozen=True):
     """One operation: its `name` for programs ("start") and what it does, for people ("start pod abc")."""
 
     name: str
     doing: str
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """What an error reply said. `structured` is False when it has not RunPod's form, so came from something in between.
 
     `retry_after` is in seconds, None when not told.

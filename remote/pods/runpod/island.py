@@ -10,9 +10,10 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from remote.errors import ApiRetired, ProviderError, RateLimited, RuleBroken
 from remote.pods.model import Balance, PodSpec
@@ -47,8 +48,7 @@ T = TypeVar("T")
 _GO_TIME = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d{1,9})?) ([+-]\d{4})(?: [A-Z]+)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
+class Loss(Struct, frozen=True):
     """The API cannot be used: since and until when, unix seconds, and what it answered."""
 
     since: float

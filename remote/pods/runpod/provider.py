@@ -10,12 +10,12 @@ import asyncio
 import os
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+from msgspec.structs import replace
 
 from remote import secrets
 from remote.errors import ConfigError, Conflict, NotFound, OutcomeUnknown, ProviderError

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+
+from msgspec import Struct
 
 LOW = 0.25
 """Fraction of a quota below which pollers slow down."""
@@ -23,8 +24,7 @@ _LEFT = re.compile(r'"([a-z]{1,16})"\s*;\s*r=(\d{1,9})\s*;\s*t=(\d{1,9})')
 _POLICY = re.compile(r'"([a-z]{1,16})"\s*;\s*q=(\d{1,9})')
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """One quota: `left` of `quota` requests until `resets_at`, unix seconds."""
 
     name: str

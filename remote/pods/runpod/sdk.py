@@ -9,9 +9,10 @@ import asyncio
 import math
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
+
+from msgspec.structs import replace
 
 from remote.errors import (
     AuthError,

@@ -17,8 +17,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from remote.errors import ConfigError, ProviderError, ProviderUnavailable, RuleBroken
 from remote.pods.runpod import errors
@@ -72,8 +73,7 @@ class Sdk:
         return None, error
 
 
-@dataclass(frozen=True, slots=True)
-class _Reply:
+class _Reply(Struct, frozen=True):
     """What the library reads of a reply. `retry_after` is in seconds, None when not told."""
 
     status_code: int

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import asdict, replace
 
 from remote.errors import RemoteError
 from remote.files import locked, reading, write_atomic
@@ -24,8 +26,7 @@ _LEAST_S = 0.001  # between the beginnings of two sessions
 _SEEN = "its start is not told: time and cost count from when it was first seen"
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """A pod's latest session. Times are unix seconds.
 
     `seen` is True when the beginning is only when it was first seen, so that it may have cost before. `address` is
@@ -40,8 +41,7 @@ class Session:
     stopped_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """What a pod of ours was asked to be, by its name, which is unique. None of it can change later."""
 
     gpu: str | None
@@ -52,8 +52,7 @@ class Made:
     cloud: Cloud
 
 
-@dataclass(frozen=True, slots=True)
-class Book:
+class Book(Struct, frozen=True):
     """Everything noted: sessions by pod id, makings by pod name."""
 
     sessions: Mapping[str, Session] = field(default_factory=dict)

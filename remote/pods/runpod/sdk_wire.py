@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from msgspec import Struct
 
 from remote.errors import ConfigError
 from remote.pods.model import Cloud, Endpoint, Offer, Pod, PodSpec, PodStatus, Volume, VolumeKind
@@ -32,8 +33,7 @@ _ACTIONS = {
 _USUAL_ACTIONS = frozenset({"stop", "terminate"})
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """A pod as the library told it, without a start time; `told` is when it last said that the pod was started."""
 
     pod: Pod

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import codecs
 import io
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 MAX_EVENT = 1 << 20
 """Characters of one event; what goes beyond is dropped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """One event: its text, and the id to continue after, None when the stream gave none so far."""
 
     data: str

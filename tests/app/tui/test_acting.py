@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import run_samples
 import tui_samples as samples
+from msgspec.structs import replace
 from textual.events import Key
 
 from app.actions.base import Confirm, Way

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 import tui_samples as samples
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from app.state import AppState, CostView, LinkView
 from app.tui import fmt

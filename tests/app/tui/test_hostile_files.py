@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import run_samples
 import tui_samples as samples
+from msgspec.structs import replace
 
 from app.events import RunLine, StreamGrew
 from app.state import StreamView

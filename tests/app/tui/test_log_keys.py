@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import tui_samples as samples
 from conftest import Opener
+from msgspec.structs import replace
 
 from app.actions import registry
 from app.tui import clipboard

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
 import tui_samples as samples
+from msgspec.structs import replace
 from textual import events
 
 from app.news import news

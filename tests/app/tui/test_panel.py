@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import tui_samples as samples
+from msgspec.structs import replace
 
 from app.actions.base import Confirm
 from app.state import Activity, CostView, CountdownView, Notice, StreamView, WatchView

@@ -10,7 +10,6 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import run_samples
 import tui_samples as samples
+from msgspec.structs import replace
 from test_views import REWRITE, SNAPSHOTS, finished, looked_at, measured, on_the_desk, one_time_zone, workspace
 
 from app.actions.base import Confirm

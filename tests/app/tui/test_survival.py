@@ -11,13 +11,13 @@ import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import screen_text
+from msgspec.structs import replace
 
 from app.controller import Controller
 from app.sections import RunPod

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import run_samples
 import tui_samples as samples
+from msgspec.structs import replace
 from textual.widgets import Input
 
 import reviews

@@ -75,22 +75,41 @@ class Namespaces(Factory):
 
 
 class Members:
-    """The processes of a pod: everything in the namespace of its first process, and who waits for that one."""
+    """The processes of a pod: everything in the namespace of its first process, and who waits for that one.
+
+    Both are known by pid and start time, and the namespace only as long as its first process lives: the kernel gives
+    the number of one that is gone to the next pod, which may be another test's.
+    """
 
     def __init__(self, outside: int) -> None:
-        self._outside = outside
-        self._namespace: str | None = None
+        self._outside = identify(outside)
+        self._first: ProcessId | None = None
 
     def __call__(self) -> list[ProcessId]:
         """The living ones."""
         namespaces = _namespaces()
-        ours = os.readlink("/proc/self/ns/pid")
-        if self._namespace is None:
-            inside = {ns for pid, (parent, ns) in namespaces.items() if parent == self._outside and ns != ours}
-            self._namespace = inside.pop() if inside else None
-        members = [pid for pid, (_, ns) in namespaces.items() if ns == self._namespace]
-        found = (identify(pid) for pid in [self._outside, *members])
-        return [process for process in found if process is not None]
+        if self._first is None and self._outside is not None:
+            self._first = _child_in_another(self._outside, namespaces)
+        found = [] if self._first is None else self._beside(self._first, namespaces)
+        return found + [process for process in (self._outside,) if process is not None and process.alive]
+
+    @staticmethod
+    def _beside(first: ProcessId, namespaces: dict[int, tuple[int, str]]) -> list[ProcessId]:
+        if first.pid not in namespaces:
+            return []
+        members = [pid for pid, (_, ns) in namespaces.items() if ns == namespaces[first.pid][1]]
+        found = [process for process in map(identify, members) if process is not None]
+        return found if first.alive else []  # else it ended while we looked, and with it all of them
+
+
+def _child_in_another(outside: ProcessId, namespaces: dict[int, tuple[int, str]]) -> ProcessId | None:
+    """Its child with a namespace of its own, if it is there yet."""
+    ours = os.readlink("/proc/self/ns/pid")
+    for pid, (parent, ns) in namespaces.items():
+        if parent == outside.pid and ns != ours:
+            found = identify(pid)
+            return found if outside.alive else None
+    return None
 
 
 def _namespaces() -> dict[int, tuple[int, str]]:

@@ -73,7 +73,9 @@ class ProcessPod:
             await asyncio.sleep(_POLL_S)
 
     async def stop(self) -> None:
-        """End every process of the pod and wipe its container disk; the log and the volume stay."""
+        """End every process of the pod and wipe its container disk; the log and the volume stay. Once is enough."""
+        if self._release is None:
+            return
         if self._ends_itself:
             self._find()  # so that all are known, should the first be unable
             for number in (signal.SIGTERM, signal.SIGCONT):
@@ -82,7 +84,7 @@ class ProcessPod:
         survivors = await end(self._find, grace_s=0.0)
         await self._ended(_OWN_END_S)
         release, self._release = self._release, None
-        if release is not None:
+        if release is not None:  # else another has stopped it meanwhile
             release()
         for path in self.folder.iterdir():
             if path.is_dir() and path != self.gpu_control.parent:
