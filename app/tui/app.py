@@ -32,7 +32,7 @@ from app.tui.picture import Picture
 from app.tui.place_acts import INSTEAD
 from app.tui.prompt import Prompt
 from app.tui.switch import VIEWS, Shows
-from app.tui.theme import ASCII, DARK, LIGHT, UNICODE, wants_ascii
+from app.tui.theme import ASCII, FIRST, UNICODE, begin_with, wants_ascii
 from app.tui.views.overview import Overview
 from app.tui.widgets.alert_strip import AlertStrip
 from app.tui.widgets.chosen import Chosen, Outdated
@@ -58,6 +58,7 @@ class PanelApp(Keyboard):
         *(f"views/{view.name}.tcss" for view in VIEWS),
         "modals/modals.tcss",
     ]
+    theme = FIRST
     COMMANDS = App.COMMANDS | {ActionProvider}
     ENABLE_COMMAND_PALETTE = True
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (110, "-mid"), (140, "-wide")]  # noqa: RUF012
@@ -85,10 +86,7 @@ class PanelApp(Keyboard):
         self.withdrawn: asyncio.Event | None = None  # set: the act that is held back is not done
         self.hold_s = hold_s
         self._header: Header | None = None  # from the first frame on
-        for theme in (DARK, LIGHT):
-            self.register_theme(theme)
-        asked = os.environ.get("TEXTUAL_THEME", "")
-        self.theme = asked if asked in self.available_themes else DARK.name
+        begin_with(self, os.environ.get("TEXTUAL_THEME", ""))
         for action in self.offered():
             if action.keys:
                 self.bind(textual_keys(action.keys), f"act('{action.id}')", description=action.title, show=False)

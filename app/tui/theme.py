@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import locale
 from collections.abc import Mapping
+from typing import Any
 
 from msgspec import Struct
+from textual.app import App
+from textual.reactive import Reactive
 from textual.theme import Theme
 
 DARK = Theme(
@@ -42,6 +45,20 @@ LIGHT = Theme(
     dark=False,
     variables={"border": "#b9b39f", "border-blurred": "#cfcabb", "footer-key-foreground": "#8a5a00"},
 )
+
+FIRST: Reactive[str] = Reactive(DARK.name, init=False)
+"""A panel's theme. Textual's own is announced once at the start, and every style sheet read a second time for it."""
+
+
+def begin_with(app: App[Any], asked: str) -> None:
+    """Register our themes and give a panel that does not run yet the one asked for, or the dark one."""
+    for theme in (DARK, LIGHT):
+        app.register_theme(theme)
+    app.set_reactive(type(app).theme, asked if asked in app.available_themes else DARK.name)
+    app.stylesheet.set_variables(app.get_css_variables())
+    dark = app.current_theme.dark
+    app.update_classes({f"-theme-{app.theme}": True, "-dark-mode": dark, "-light-mode": not dark}, update=False)
+
 
 
 class Glyphs(Struct, frozen=True):
