@@ -69,11 +69,29 @@ def _usable_streams() -> None:
 
 
 class _Command(argparse.ArgumentParser):
-    """A command at any depth: it takes the common options too, and `verb` is its own last word."""
+    """A command at any depth: it takes the common options too, and `verb` is its own last word.
 
-    def __init__(self, *, parents: Sequence[argparse.ArgumentParser] = (), **more: Any) -> None:
+    Made when it is first looked at, and `fill` gives it its arguments then: of fifty commands one is meant.
+    """
+
+    def __init__(
+        self,
+        *,
+        parents: Sequence[argparse.ArgumentParser] = (),
+        fill: Callable[[argparse.ArgumentParser], None] | None = None,
+        **more: Any,
+    ) -> None:
+        self._unmade = (parents, fill, more)
+
+    def __getattr__(self, name: str) -> Any:
+        if "_unmade" not in self.__dict__:
+            raise AttributeError(name)
+        parents, fill, more = self.__dict__.pop("_unmade")
         super().__init__(parents=[*parents, _shared()], **more)
         self.set_defaults(verb=self.prog.rpartition(" ")[2])
+        if fill is not None:
+            fill(self)
+        return getattr(self, name)
 
 
 def parser(line: Sequence[str] | None = None) -> argparse.ArgumentParser:
@@ -106,7 +124,8 @@ def parser(line: Sequence[str] | None = None) -> argparse.ArgumentParser:
                 group = commands.add_parser(words[0], help=_group_help(words[0]))
                 groups[words[0]] = group.add_subparsers(metavar="COMMAND", required=True)
             level = groups[words[0]]
-        _add(level.add_parser(words[-1], help=action.help, description=action.help), action)
+        fill = functools.partial(_add, action)
+        level.add_parser(words[-1], help=action.help, description=action.help, fill=fill)
     for word, text in packages.GROUPS.items():
         group = commands.add_parser(word, help=text)
         if line is None or word in line:
@@ -135,7 +154,7 @@ def _group_help(word: str) -> str:
     return ", ".join(verbs)
 
 
-def _add(command: argparse.ArgumentParser, action: Action) -> None:
+def _add(action: Action, command: argparse.ArgumentParser) -> None:
     for param in action.params:
         if param.kind == "hidden":
             continue
