@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.forecast.machines import LAUNCHES, REACHED, Machine
+from pipeline.forecast.machines import LAUNCHES, Machine
 from pipeline.forecast.shapes import Shape
 from pipeline.forecast.work import Work
 from pipeline.recipe import Precision
@@ -34,12 +34,12 @@ def seconds(work: Work, shape: Shape, machine: Machine) -> Seconds:
     def bounded(passes: float, flop: float, other_s: float, reached: float) -> float:
         return max((passes * stream + flop / machine.flops + other_s) / reached, passes * layers)
 
-    read = bounded(work.batches, 2 * shape.linear * work.read, 0.0, REACHED["read"][precision])
+    read = bounded(work.batches, 2 * shape.linear * work.read, 0.0, machine.reached["read"][precision])
     cache_s = work.written * work.context * shape.cache_bytes(precision) / machine.bandwidth
     flop = 2 * (shape.linear + shape.head) * work.written
-    write = bounded(work.steps, flop, cache_s, REACHED["write"][precision])
+    write = bounded(work.steps, flop, cache_s, machine.reached["write"][precision])
     flop = 2 * work.passes * shape.linear * work.trained
-    train = bounded(work.passes * work.updates, flop, 0.0, REACHED["train"][precision])
+    train = bounded(work.passes * work.updates, flop, 0.0, machine.reached["train"][precision])
     moved = (work.loads + 2 * work.rewrites) * shape.weight_bytes(Precision.BF16) / machine.disk
     started = machine.start_s if work.loads else 0.0
     busy = read + write + train + work.plain_s
