@@ -20,6 +20,20 @@ if TYPE_CHECKING:
     from remote.pods.model import Pod
 
 
+def auto_stop(supervisor: Supervisor) -> str:
+    """One line for a person who is to agree to a start: when the pod stops by itself, by the settings."""
+    guard, settings = supervisor.settings.guard, supervisor.settings
+    rules = ["once the run is over and home"] if settings.stop_after_run else []
+    if supervisor.fleet.rented:
+        rules += [f"after {guard.max_hours:g} hours"] if guard.max_hours else []
+        rules += [f"after {guard.idle_minutes:g} idle minutes"] if guard.idle_minutes else []
+        if guard.after_exit == "stop":
+            rules.append(f"{guard.pull_grace_minutes:g} minutes after a run's end")
+    if not rules and not supervisor.fleet.rented:
+        return "auto-stop  none: it runs until somebody stops it, on this machine"
+    return "auto-stop  " + ("; ".join(rules) or "NONE: it runs and costs until somebody stops it")
+
+
 def policy(supervisor: Supervisor, pod: Pod, runs: Sequence[str] = ()) -> Policy | None:
     """What the settings ask of the pod; None when every rule is switched off. `runs`: whose end ends the pod."""
     from remote.guard.watchdog import AfterExit, Policy
@@ -48,8 +62,10 @@ def policy(supervisor: Supervisor, pod: Pod, runs: Sequence[str] = ()) -> Policy
 def _session_budget(supervisor: Supervisor, pod: Pod, now: float) -> tuple[Decimal | None, Decimal | None]:
     """What this pod session may cost in all, USD, by the tightest budget; and USD/hour with its disks.
 
-    The pod waits for the countdown at home, and for as long as somebody there has kept it beyond a budget.
+    The pod waits for the countdown at home, which begins up to two rounds after the budget is used up, and for as long
+    as somebody there has kept it beyond that.
     """
+    from app.keeper import GUARD_S, MONEY_S
     from remote.money.rules import disks_per_hour
 
     fleet = supervisor.fleet
@@ -64,7 +80,8 @@ def _session_budget(supervisor: Supervisor, pod: Pod, now: float) -> tuple[Decim
         return None, price or None
     kept = _kept_s(supervisor, pod, now)
     limit = max(spent + min(left), Decimal("0.01")) if kept is None else max(spent, spent + min(left))
-    hours = ((kept or 0.0) + 60 * supervisor.settings.guard.countdown_minutes) / 3600
+    counted = 60 * supervisor.settings.guard.countdown_minutes
+    hours = ((kept or 0.0) + (counted + MONEY_S + GUARD_S if counted else 0.0)) / 3600
     return limit + price * Decimal(str(round(hours, 4))), price
 
 

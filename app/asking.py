@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from app.actions.base import Args, Confirm, Context, Way
+from app.arming import auto_stop
 from app.text import duration, money
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ async def before_start(context: Context, args: Args) -> Confirm | None:
     pod = await supervisor.pod(args["pod"])
     if args["agreed"] or not pod.status.over or args["wait"] or args["new"] or args["rescue"]:
         return None
-    lines = [_machine(pod), _price(supervisor, pod), _auto_stop(supervisor)]
+    lines = [_machine(pod), _price(supervisor, pod), auto_stop(supervisor)]
     if supervisor.fleet.rented:
         lines += await _account(supervisor, pod)
     ways, told = await asyncio.to_thread(_ways_out, supervisor, pod)
@@ -50,19 +51,6 @@ def _price(supervisor: Supervisor, pod: Pod) -> str:
     disks = disks_per_hour(pod.provider, pod.disk_gb, pod.volume, pod.volume_gb, running=True)
     more = f", its disks {money(disks, 3)}/h" if disks else "" if disks == 0 else ", its disks unknown"
     return f"price  {money(price)}/h while it runs{more}"
-
-
-def _auto_stop(supervisor: Supervisor) -> str:
-    guard, settings = supervisor.settings.guard, supervisor.settings
-    rules = ["once the run is over and home"] if settings.stop_after_run else []
-    if supervisor.fleet.rented:
-        rules += [f"after {guard.max_hours:g} hours"] if guard.max_hours else []
-        rules += [f"after {guard.idle_minutes:g} idle minutes"] if guard.idle_minutes else []
-        if guard.after_exit == "stop":
-            rules.append(f"{guard.pull_grace_minutes:g} minutes after a run's end")
-    if not rules and not supervisor.fleet.rented:
-        return "auto-stop  none: it runs until somebody stops it, on this machine"
-    return "auto-stop  " + ("; ".join(rules) or "NONE: it runs and costs until somebody stops it")
 
 
 async def _account(supervisor: Supervisor, pod: Pod) -> list[str]:
@@ -222,7 +210,7 @@ async def before_run(context: Context, args: Args) -> Confirm | None:
     if args["agreed"]:
         return None
     recipe = args["recipe"] or supervisor.settings.recipe
-    lines = [f"recipe  {recipe}", *await _where(supervisor), _auto_stop(supervisor)]
+    lines = [f"recipe  {recipe}", *await _where(supervisor), auto_stop(supervisor)]
     lines += await asyncio.to_thread(_review, supervisor, recipe)
     return Confirm(
         "Start a new run?", tuple(lines), "new run", args={"agreed": True}, ways=_go_on(context, args["step"]),

@@ -113,13 +113,19 @@ class Controller:
                 await self._drained(action_id, args)
             except Unagreed as question:
                 asked = Confirm(question.title, question.lines, question.yes, danger=question.danger)
-                if ask is None or not await ask(asked):
+                if ask is None:
                     raise
+                if not await ask(asked):
+                    self.emit(Noted("info", f"{self._titled(action_id)}: not agreed, nothing was done", self.clock()))
+                    return exit_code(question)
                 await self._drained(action_id, {**(args or {}), AGREED.name: True})
         except Exception as error:
             self.emit(Noted("error", sentence(error), self.clock()))
             return exit_code(error)
         return OK
+
+    def _titled(self, action_id: str) -> str:
+        return next(action.title for action in self.actions() if action.id == action_id)
 
     async def _drained(self, action_id: str, args: Args | None) -> None:
         async for _event in self.stream(action_id, args):

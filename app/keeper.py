@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from remote.pods.model import Pod
     from remote.renting.permits import Unpulled
 
+ARMED_S = 60.0
+"""Seconds after a pod's start in which whoever started it arms its watchdog; nobody is told before that it is not."""
 GUARD_S, WATCH_S, PULL_S, MONEY_S, BILL_S, COUNT_S = 60.0, 60.0, 60.0, 60.0, 900.0, 1.0
 """Seconds between two rounds of each service. Balance is asked twice a minute at most (RunPod's GraphQL quota)."""
 
@@ -224,7 +226,8 @@ class Keeper:
             return 5.0
         lease = supervisor.settings.guard.lease_minutes
         report = await arming.ask(supervisor, pod, "report" if lease is None else "renew")
-        if report.level == "red":
+        settled = pod.started_at is None or supervisor.clock() - pod.started_at > ARMED_S
+        if report.level == "red" and settled:
             self.tell_once(f"{pod.id} watchdog", "error", f"AUTOMATIC STOP IS NOT ARMED: {report.reason}")
         for disk in report.low_disk:
             self.tell_once(f"{pod.id} {disk}", "warn", f"{disk} of pod {pod.name} is nearly full")

@@ -165,12 +165,13 @@ async def create(
     gpus: Sequence[str] | None = None, wait: bool = True,
 ) -> Pod:  # fmt: skip
     """Rent a pod and wait for its address. Raises Unagreed with the price before anything is bought."""
+    from app.arming import auto_stop
     from remote.renting import creating, lifecycle
 
     fleet = supervisor.fleet
     offer = await quote(supervisor, spec, gpus)
     if not agreed:
-        raise Unagreed("Rent a pod?", offer.lines(), "rent")
+        raise Unagreed("Rent a pod?", (*offer.lines(), auto_stop(supervisor)), "rent")
     for line in offer.lines():
         supervisor.say("info", line)
     with supervisor.activity("pod.create", "renting a pod"):
@@ -231,6 +232,7 @@ async def agree_to_start(supervisor: Supervisor, pod: Pod, agreed: bool) -> None
 
     Raises BudgetError, InsufficientFunds, Unagreed.
     """
+    from app.arming import auto_stop
     from remote.renting import creating
 
     found = await within_budget(supervisor)
@@ -241,9 +243,8 @@ async def agree_to_start(supervisor: Supervisor, pod: Pod, agreed: bool) -> None
     if agreed:
         return
     lasts = f"balance {money(None if balance is None else balance.balance)}"
-    raise Unagreed(
-        f"Start pod {pod.name}?", (f"{money(price)}/h while it runs", lasts, *([unknown] if unknown else ())), "start"
-    )
+    lines = (f"{money(price)}/h while it runs", auto_stop(supervisor), lasts, *([unknown] if unknown else ()))
+    raise Unagreed(f"Start pod {pod.name}?", lines, "start")
 
 
 async def start_blocked(supervisor: Supervisor, pod: Pod) -> ResumeBlocked:

@@ -11,7 +11,7 @@ from textual.app import SuspendNotSupported
 
 from app.actions.base import Action, Confirm, Param
 from app.errors import OK, exit_code, sentence
-from app.events import ActivityChanged, ActivityEnded, Output
+from app.events import ActivityChanged, ActivityEnded, Noted, Output
 from app.state import Activity
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ async def _agreed(app: PanelApp, action: Action, given: dict[str, Any]) -> tuple
     try:
         question = await app.controller.confirm(action.id, given)
     except Exception as error:
-        app.say(sentence(error), "error")
+        _failed(app, error)
         return None
     finally:
         app.controller.emit(ActivityEnded(action.id))
@@ -83,6 +83,12 @@ async def _agreed(app: PanelApp, action: Action, given: dict[str, Any]) -> tuple
     if way is not None:
         return (app.action_of(way.act), dict(way.args)) if way.act else (action, {**given, **way.args})
     return (action, {**given, **question.args}) if key else None
+
+
+def _failed(app: PanelApp, error: Exception) -> None:
+    """A toast, and a notice that still stands when somebody comes back."""
+    app.say(sentence(error), "error")
+    app.controller.emit(Noted("error", sentence(error), app.clock()))
 
 
 async def answer_to(app: PanelApp, question: Confirm) -> str | None:
@@ -159,7 +165,7 @@ async def read_out(app: PanelApp, action: Action, args: Mapping[str, Any]) -> in
     try:
         said = [event.text async for event in app.controller.stream(action.id, args) if isinstance(event, Output)]
     except Exception as error:
-        app.say(sentence(error), "error")
+        _failed(app, error)
         return exit_code(error)
     if said:
         app.push_screen(Reader(action.title, "\n".join(said)))
@@ -174,7 +180,7 @@ async def gathered(app: PanelApp, action_id: str, args: Mapping[str, Any]) -> Ou
         async for event in app.controller.stream(action_id, args):
             found = event if isinstance(event, Output) else found
     except Exception as error:
-        app.say(sentence(error), "error")
+        _failed(app, error)
     finally:
         app.controller.emit(ActivityEnded(action_id))
     return found

@@ -68,6 +68,17 @@ async def _offers(app: PanelApp) -> None:
         await app.perform("pod.create", {"gpu": said.data[place]["gpu"]})
 
 
+def start_pod(app: PanelApp) -> None:
+    """Start the pod. Where none is rented yet, say what [runpod] would cost, and rent it when somebody agrees."""
+    state = app.controller.state
+    none = state.pod is None or state.pod.status == "GONE"
+    rents = none and state.pods_at is not None and app.controller.reason("pod.create") is None
+    if {"pod.create", "pod.start"} & app.under_way:
+        app.say("a start is already under way", "warning")
+    else:
+        app.go(app.perform("pod.create" if rents else "pod.start"))
+
+
 def advance(app: PanelApp) -> None:
     """What comes next for the task under the cursor, by its lane."""
     lane = getattr(app.current, "lane", "pending")
@@ -172,5 +183,6 @@ INSTEAD: Mapping[str, Callable[[PanelApp], None]] = {
     "run.compare": compare,
     "alerts": show_alerts,
     "pod.offers": offers,
+    "pod.start": start_pod,
 }
 """Actions for which the panel lets a person choose first; with arguments they are done as everywhere."""

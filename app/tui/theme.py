@@ -60,7 +60,6 @@ def begin_with(app: App[Any], asked: str) -> None:
     app.update_classes({f"-theme-{app.theme}": True, "-dark-mode": dark, "-light-mode": not dark}, update=False)
 
 
-
 class Glyphs(Struct, frozen=True):
     """Symbols that carry state beside a word; each is one cell wide in the Unicode set."""
 

@@ -31,7 +31,8 @@ class PodPanel(Panel):
     def draw(self, picture: Picture, _width: int, _height: int) -> Sequence[Content]:
         state, pod, g = picture.state, picture.state.pod, picture.glyphs
         if pod is None:
-            how = text(("s starts it", MUTED)) if picture.acts else text("")
+            what = "s starts it" if state.provider == "local" else "s rents one: its price first"
+            how = text((what, MUTED)) if picture.acts else text("")
             return [pod_sign(None, g), text((f"provider {clean(state.provider)}", MUTED)), how]
         up = "" if picture.pod_up is None else f"  up {fmt.age(picture.pod_up)}"
         address = "–" if pod.host is None else f"{clean(pod.host)}:{pod.port if pod.port is not None else '?'}"

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from conftest import screen_text
 from msgspec.structs import replace
+from textual.pilot import Pilot
 
 from app.controller import Controller
 from app.sections import RunPod
@@ -38,6 +39,8 @@ SIZE = (120, 35)
 
 class Day:
     """A panel over real services; `skew` is how far its wall clock has leapt ahead (seconds)."""
+
+    pilot: Pilot[int]
 
     def __init__(self, root: Path, **settings: Any) -> None:
         self.skew = self.seen_later = 0.0
@@ -70,7 +73,7 @@ class Day:
 @asynccontextmanager
 async def day(root: Path, **settings: Any) -> AsyncIterator[Day]:
     found = Day(root, **settings)
-    async with found.app.run_test(size=SIZE, notifications=True):
+    async with found.app.run_test(size=SIZE, notifications=True) as found.pilot:
         yield found
 
 
@@ -214,3 +217,25 @@ async def test_an_api_that_is_down_leaves_an_old_picture_that_says_so(tmp_path: 
         today.seen_later = 0.0
         cloud.do(lambda sim: sim.clear_faults())
         await today.sees("● RUNNING", without="stale")
+
+
+async def test_one_key_rents_what_the_settings_describe_once_its_price_was_seen(tmp_path: Path, cloud: Served) -> None:
+    async with day(tmp_path, provider="runpod", runpod=RunPod(volume_gb=20)) as today:
+        await today.sees("s rents one", "0s ago")
+        await today.pilot.press("s")
+        await today.sees("Rent a pod?", "$1.74/h", "for ten hours", "auto-stop  after 24 hours")
+        await today.pilot.press("escape")
+        await today.sees("Rent a pod: not agreed, nothing was done", without="esc goes back")
+        assert cloud.sim.state.pods == {}
+        await today.pilot.press("s")
+        await today.sees("Rent a pod?")
+        await today.pilot.press("y")
+        await today.sees("● RUNNING", "$1.74/h")
+        assert len(cloud.sim.state.pods) == 1
+
+
+async def test_what_an_act_failed_of_still_stands_when_somebody_comes_back(tmp_path: Path, cloud: Served) -> None:
+    async with day(tmp_path, provider="runpod", runpod=RunPod()) as today:
+        await today.sees("s rents one", "0s ago")
+        await today.pilot.press("s")
+        await today.hears("volume_gb")
