@@ -24,10 +24,11 @@ WRITTEN = 0.4
 """Of their limit the rows of a batch write on average before they are stopped."""
 LONGEST = 0.8
 """Of its limit the longest row of a batch writes."""
-GUESSED, MEASURED = 0.015, 0.1
+GUESSED, MEASURED = 0.03, 0.15
 """Share of its work after which a step's own rate counts as much as the forecast: one from the machine's limits, and
-one from a step of its kind that was measured here. By replaying recorded runs with forecasts that were off by a third
-and by a sixth."""
+one from a step of its kind that was measured here. Before that it counts by its square: the first passes of a step are
+no measure of it. By replaying two recorded runs of 103 steps: within a quarter of the truth for 70, 69 and 66 of them
+after 5, 10 and 25 % (63, 60 and 61 without the square, at the best shares for that)."""
 RECENT = 0.2
 """Weight of the recent rate beside that of the whole attempt."""
 MEMORY = 0.3
@@ -158,7 +159,7 @@ class Eta:
         if self._expected is None:
             return None if own is None else round(own, 1)
         foreseen = max(self._expected * (1 - share), 0.0)
-        weight = 0.0 if own is None else gained / (gained + self._trust)
+        weight = 0.0 if own is None else gained**2 / (gained**2 + self._trust**2)
         return round(weight * (own or 0.0) + (1 - weight) * foreseen, 1)
 
     def of_run(self, step: float | None) -> float | None:

@@ -79,7 +79,7 @@ def test_before_its_own_rate_is_known_the_forecast_speaks() -> None:
     assert eta.of_run(200.0) == 250.0
     assert Eta().update(10.0, 0.0) is None
     assert Eta().of_run(5.0) is None
-    own = 0.01 / (0.01 + GUESSED)  # at 1 % a second
+    own = 0.01**2 / (0.01**2 + GUESSED**2)  # at 1 % a second
     assert eta.update(11.0, 0.01) == pytest.approx((1 - own) * 200 * 0.99 + own * 99, abs=0.1)
     own = 0.03 / (0.03 + GUESSED)
     assert eta.update(13.0, 0.03) == pytest.approx((1 - own) * 200 * 0.97 + own * 97, abs=0.1)
