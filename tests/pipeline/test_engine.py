@@ -174,6 +174,21 @@ def test_a_sliding_window_hides_the_same_keys_as_the_librarys_own_attention() ->
     assert ours.tokens > 8
 
 
+@pytest.mark.parametrize(
+    ("machine", "native", "emulated"),
+    [("x86_64", (), True), ("AMD64", (), True), ("x86_64", ("avx512_bf16",), False),
+     ("x86_64", ("amx_tile",), False), ("arm64", (), False)],
+)  # fmt: skip
+def test_a_processor_without_units_for_bf16_is_known_by_its_flags(
+    machine: str, native: tuple[str, ...], emulated: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels.platform, "machine", lambda: machine)
+    for flag in ("avx512_bf16", "amx_tile"):
+        monkeypatch.setattr(torch.cpu, f"_is_{flag}_supported", lambda flag=flag: flag in native)
+    assert kernels.emulates_bf16(torch.device("cpu")) is emulated
+    assert not kernels.emulates_bf16(torch.device("meta"))
+
+
 def test_bf16_products_summed_in_fp32_are_those_of_the_library_to_one_rounding() -> None:
     torch.manual_seed(0)
     for rows, inside, outside in ((5, 64, 70), (33, 640, 2051)):

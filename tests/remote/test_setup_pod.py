@@ -86,6 +86,8 @@ async def test_a_minimal_image_is_set_up_and_a_restarted_pod_is_examined_again(
     tmp_path: Path,
     wheels: Path,
 ) -> None:
+    if pod_factory.name == "embedded":
+        pytest.skip("in tier embedded a restarted pod's volume lies at another path, and an environment with it")
     code = tree(tmp_path / "code", "tiny-one")
     (code / "job.py").write_text(SAY)
     pod = await pod_factory.start(request(state, variant="minimal"))
@@ -122,6 +124,8 @@ async def test_an_image_that_cannot_be_set_up_says_why(
     variant: str,
     kind: type[RemoteError],
 ) -> None:
+    if variant == "full-disk" and pod_factory.name != "namespaces":
+        pytest.skip("only tier namespaces can mount a small disk")
     pod = await pod_factory.start(request(state, variant=variant))
     async with connected(pod, state, started_at=1.0) as conn:
         agent = Agent(conn)
