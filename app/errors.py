@@ -5,8 +5,17 @@ Errors of `remote` carry the same three attributes (`message`, `hint`, `exit_cod
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 OK, FAILED, USAGE, REFUSED, UNREACHABLE = 0, 1, 2, 3, 4
 """Exit codes of `maxcai` (contract 4 of the house)."""
+
+
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The known word that somebody may have meant: the likest one, if it is as like as `cutoff` (0 to 1)."""
+    from difflib import get_close_matches  # a mistake has been made: nobody else pays for it
+
+    return next(iter(get_close_matches(word, list(known), 1, cutoff)), None)
 
 
 class AppError(Exception):

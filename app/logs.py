@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.errors import UsageError
+from app.errors import UsageError, nearest
 from app.runs import RunEntry
 from app.workspace import Workspace
 
@@ -53,8 +52,8 @@ class LogReader:
         known = sorted(self._streams())
         if self._stream is None or not known:
             raise UsageError(f"run {self._entry.run_id} has no log here", "Start its pod: `maxcai pod start`.")
-        near = difflib.get_close_matches(self._stream, known, n=1, cutoff=0.3)
-        raise UsageError(f"no log {self._stream}", f"Did you mean {near[0]}? Known: {', '.join(known)}.")
+        near = nearest(self._stream, known, 0.3)
+        raise UsageError(f"no log {self._stream}", f"Did you mean {near}? Known: {', '.join(known)}.")
 
     def _wanted(self, name: str) -> bool:
         return name != EVENTS if self._stream is None else short(name) == short(self._stream)

@@ -5,7 +5,6 @@ Loading reads one file and the environment given; it writes nothing.
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ from typing import Any, Literal, get_args, get_type_hints
 import msgspec
 from msgspec import field
 
-from app.errors import SettingsError
+from app.errors import SettingsError, nearest
 from app.sections import SECTIONS, Budget, Guard, Name, Reviews, RunPod, Section, Setup, told
 
 FILE = "maxcai.toml"
@@ -159,9 +158,9 @@ def _read_environment(environ: Mapping[str, str]) -> Iterator[tuple[tuple[str, .
         if variable in names:
             yield names[variable], value
             continue
-        near = difflib.get_close_matches(variable, names, n=1, cutoff=0.85)
+        near = nearest(variable, names, 0.85)
         if near:
-            raise SettingsError(f"environment variable {variable} is unknown", f"Did you mean {near[0]}?")
+            raise SettingsError(f"environment variable {variable} is unknown", f"Did you mean {near}?")
 
 
 def _refuse_unknown(values: Mapping[str, Any], path: tuple[str, ...], origin: Mapping[str, str], file: Path) -> None:
@@ -170,9 +169,9 @@ def _refuse_unknown(values: Mapping[str, Any], path: tuple[str, ...], origin: Ma
         if name in SECTIONS and not path and isinstance(value, Mapping):
             _refuse_unknown(value, (name,), origin, file)
         elif name not in fields:
-            near = difflib.get_close_matches(name, fields, n=1, cutoff=0.4)
+            near = nearest(name, fields, 0.4)
             inside = "".join(f"{part}." for part in path)
-            remedy = f"Did you mean {inside}{near[0]}?" if near else f"Known keys: {', '.join(fields)}."
+            remedy = f"Did you mean {inside}{near}?" if near else f"Known keys: {', '.join(fields)}."
             raise SettingsError(f"{_where((*path, name), origin, file)}: unknown key {inside}{name}", remedy)
 
 

@@ -186,8 +186,12 @@ class Rates:
         return None
 
     def of_work(self, step: str, work: float, precision: str = "") -> float | None:
-        """Busy seconds of so much work, by what steps of this kind took at this precision; None where none did."""
-        known = [e for e in self._alike(self._read(), kind_of(step), precision)[0] if e.get("work")]
+        """Busy seconds of so much work, by the same step of the same recipe, else by all steps of its kind, at this
+        precision; None where none was measured. The same step knows best: how much of its limits a model writes differs
+        from stage to stage."""
+        entries = self._read()
+        alike = [e for e in self._alike(entries, kind_of(step), precision)[0] if e.get("work")]
+        known = [e for e in alike if e is entries.get(self._name(step))] or alike
         done = sum(e["work"] for e in known)
         return work * sum(e["busy"] for e in known) / done if done > 0 else None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 from msgspec import Struct
@@ -48,6 +47,8 @@ def _check(path: Path, wanted: int) -> None:
 
 
 def _make(path: Path) -> None:
+    import tempfile  # about 5 ms with what it loads
+
     import asyncssh  # 0.3 s, needed only by who connects
 
     key = asyncssh.generate_private_key("ssh-ed25519", comment="maxcai")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 
 from msgspec.structs import replace
 
 from app.actions import board, info, meters, pod, rent, run, sync, tools, view
 from app.actions.base import Action, Args, Scope
-from app.errors import SettingsError, UsageError
+from app.errors import SettingsError, UsageError, nearest
 from app.state import AppState
 
 ACTIONS: tuple[Action, ...] = (
@@ -30,8 +29,8 @@ def by_id(action_id: str) -> Action:
     for action in ACTIONS:
         if action.id == action_id:
             return action
-    near = difflib.get_close_matches(action_id, [a.id for a in ACTIONS], n=1)
-    raise UsageError(f"no action {action_id}", f"Did you mean {near[0]}?" if near else "See `maxcai --help`.")
+    near = nearest(action_id, (a.id for a in ACTIONS))
+    raise UsageError(f"no action {action_id}", f"Did you mean {near}?" if near else "See `maxcai --help`.")
 
 
 def refusal(action_id: str, state: AppState, args: Args | None = None) -> str | None:
@@ -51,8 +50,8 @@ def remapped(keys: Mapping[str, str]) -> tuple[Action, ...]:
     """
     for action_id in keys:
         if action_id not in {a.id for a in ACTIONS}:
-            near = difflib.get_close_matches(action_id, [a.id for a in ACTIONS], n=1)
-            remedy = f"Did you mean {near[0]}?" if near else "The ids are in `maxcai --help`."
+            near = nearest(action_id, (a.id for a in ACTIONS))
+            remedy = f"Did you mean {near}?" if near else "The ids are in `maxcai --help`."
             raise SettingsError(f"[keys] names the unknown action {action_id}", remedy)
     actions = tuple(replace(a, keys=keys.get(a.id, a.keys)) for a in ACTIONS)
     clash = collision(actions)

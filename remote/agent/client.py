@@ -11,7 +11,6 @@ import posixpath
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
-from importlib import resources
 from typing import Any
 
 from msgspec import Struct
@@ -47,6 +46,8 @@ _REPLY_LIMIT = 256 << 20
 @cache
 def bundle() -> bytes:
     """The agent as one executable zip file, equal bytes for equal sources."""
+    from importlib import resources  # only where an agent is sent
+
     package = resources.files("remote.agent")
     files = {f"maxcai_agent/{name}.py": package.joinpath(f"{name}.py").read_bytes() for name in MODULES}
     return packed({"__main__.py": _MAIN.encode(), "maxcai_agent/__init__.py": b"", **files})

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
 from collections.abc import Mapping
 
 from remote.errors import AgentFailed, DiskFull, PythonMissing
@@ -58,6 +57,8 @@ async def place(conn: Connection, path: str, data: bytes, deadline_s: float = 12
 
 def packed(files: Mapping[str, bytes]) -> bytes:
     """One executable zip file, equal bytes for equal files."""
+    import zipfile  # only where something is placed
+
     raw = io.BytesIO()
     with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():

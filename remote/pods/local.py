@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
@@ -20,7 +19,7 @@ from msgspec.structs import replace
 
 from remote import identity, processes
 from remote.errors import ConfigError, DiskFull, NotFound, ProviderError, ProviderUnavailable
-from remote.files import write_atomic
+from remote.files import remove_tree, write_atomic
 from remote.pods.limited import Limited
 from remote.pods.model import Endpoint, Pod, PodSpec, PodStatus, VolumeKind
 from remote.pods.provider import Capability, LogLines
@@ -104,7 +103,7 @@ class LocalProvider(Limited):
         await self.stop(pod_id)
         async with self._sandbox.locked("deleting the embedded pod"):
             for path in (self._sandbox.workspace, self._sandbox.container):
-                shutil.rmtree(path, ignore_errors=True)
+                remove_tree(path)
             self._sandbox.log.unlink(missing_ok=True)
 
     async def logs(self, pod_id: str) -> LogLines:

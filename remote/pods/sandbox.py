@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
@@ -22,7 +20,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from remote.errors import ProviderUnavailable
-from remote.files import locked, private_dir, reading, write_atomic
+from remote.files import locked, private_dir, reading, remove_tree, write_atomic
 from remote.processes import ProcessId, with_group
 from remote.secrets import looks_secret
 
@@ -125,11 +123,13 @@ class Sandbox:
     def wipe(self, temporary: str | None) -> None:
         """Empty the container disk. The workspace is never touched."""
         self.remove_temporary(temporary)
-        shutil.rmtree(self.container, ignore_errors=True)
+        remove_tree(self.container)
         self.prepare()
 
     def make_temporary(self) -> str:
         """A short path to container/tmp: a socket's path may have about 100 characters, and this folder lies deep."""
+        import tempfile  # about 5 ms with what it loads: who only looks does not pay
+
         folder = tempfile.mkdtemp(prefix=_TEMPORARY, dir="/tmp" if os.path.isdir("/tmp") else None)
         os.symlink(self.container / "tmp", Path(folder) / "t")
         return folder
@@ -137,7 +137,7 @@ class Sandbox:
     def remove_temporary(self, temporary: str | None) -> None:
         """Remove what `make_temporary` made, if it is still there."""
         if temporary and Path(temporary).name.startswith(_TEMPORARY):
-            shutil.rmtree(temporary, ignore_errors=True)
+            remove_tree(Path(temporary))
 
     def trim_log(self) -> None:
         """Keep the end of the container log."""

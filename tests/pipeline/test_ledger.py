@@ -86,6 +86,10 @@ def test_what_a_step_foresees_itself_is_measured_by_its_kind(tmp_path: Path) -> 
     assert known.of_work("stage-3/answer", 500.0, "bf16") == pytest.approx(25.0)
     assert known.of_work("stage-3/answer", 500.0, "nf4") is None
     assert known.of_work("stage-3/pairs", 500.0, "bf16") is None
+    assert known.of_work("stage-1/answer", 500.0, "bf16") == pytest.approx(ACCOUNT.busy / 2)  # it ran before itself
+    assert known.of_work("stage-2/answer", 500.0, "bf16") == pytest.approx(25.0)
+    known.record("stage-2/answer", replace(ACCOUNT, busy=300.0, work=3000.0))
+    assert known.of_work("stage-2/answer", 500.0, "bf16") == pytest.approx(50.0)
 
 
 def test_the_baseline_is_no_evaluation_of_a_stage() -> None:
