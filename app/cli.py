@@ -6,6 +6,7 @@ Nothing heavy is imported here: the panel (textual, 250 ms) and the link (asyncs
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import json
 import os
@@ -68,6 +69,33 @@ def _usable_streams() -> None:
             stream.reconfigure(errors="replace")
 
 
+class _Formatter(argparse.HelpFormatter):
+    """The library's own asks `shutil`, 4 ms to load, for the terminal's width with every argument that is added."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+@functools.cache
+def _columns() -> int:
+    """Width of the terminal; 80 where there is none."""
+    with contextlib.suppress(KeyError, ValueError):
+        return max(int(os.environ["COLUMNS"]), 20)
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        return max(os.get_terminal_size(sys.__stdout__.fileno()).columns, 20)  # type: ignore[union-attr]
+    return 80
+
+
+class _Version(argparse.Action):
+    """Looked up only where it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"maxcai {version('maximalcai')}")
+        parser.exit()
+
+
 class _Command(argparse.ArgumentParser):
     """A command at any depth: it takes the common options too, and `verb` is its own last word.
 
@@ -87,7 +115,7 @@ class _Command(argparse.ArgumentParser):
         if "_unmade" not in self.__dict__:
             raise AttributeError(name)
         parents, fill, more = self.__dict__.pop("_unmade")
-        super().__init__(parents=[*parents, _shared()], **more)
+        super().__init__(parents=[*parents, _shared()], formatter_class=_Formatter, **more)
         self.set_defaults(verb=self.prog.rpartition(" ")[2])
         if fill is not None:
             fill(self)
@@ -103,10 +131,12 @@ def parser(line: Sequence[str] | None = None) -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(
         prog="maxcai",
         parents=[_common()],
+        formatter_class=_Formatter,
         description="Start a rented GPU, bootstrap a base model's alignment on it, bring verified results home. "
         "Without a command: the panel.",
         epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 refused by a guard, 4 unreachable.",
     )
+    root.add_argument("--version", action=_Version, nargs=0, help="show the version and leave")
     root.set_defaults(
         action=None, group=None, debug=False, readonly=False, yes=False, json=False, workspace=None, provider=None
     )
@@ -134,7 +164,7 @@ def parser(line: Sequence[str] | None = None) -> argparse.ArgumentParser:
 
 
 def _common() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    common = argparse.ArgumentParser(add_help=False, formatter_class=_Formatter, argument_default=argparse.SUPPRESS)
     common.add_argument("-C", dest="workspace", metavar="DIR", help="workspace folder (default: here)")
     common.add_argument("--provider", metavar="NAME", help="where pods come from, for this command")
     common.add_argument("--readonly", action="store_true", help="refuse everything that writes")

@@ -6,7 +6,6 @@ Loading reads one file and the environment given; it writes nothing.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -111,13 +110,17 @@ def _as_typed(values: Mapping[str, Any], kind: type[Section] = Settings) -> dict
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: not readable as TOML: {error}", "Mend that line or delete the file.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read: {error}", "Check the file's permissions and encoding.") from None
+    import tomllib  # about 3 ms: a folder without the file does not pay
+
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: not readable as TOML: {error}", "Mend that line or delete the file.") from None
     _refuse_credentials(path, raw, "")
     return raw
 

@@ -7,7 +7,7 @@ them; a single command uses the same object without `run`.
 from __future__ import annotations
 
 import asyncio
-import random
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -59,6 +59,11 @@ JUMP_S = 5.0
 """A wall clock that runs this many seconds ahead of the monotonic one within a tick means that the machine slept."""
 
 
+def _unit() -> float:
+    """A number in [0, 1) at random."""
+    return int.from_bytes(os.urandom(6), "big") / 2**48
+
+
 class Supervisor:
     """The services of one workspace.
 
@@ -80,7 +85,7 @@ class Supervisor:
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
-        random_unit: Callable[[], float] = random.random,
+        random_unit: Callable[[], float] = _unit,
     ) -> None:
         self.workspace = workspace
         self.settings = settings

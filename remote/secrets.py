@@ -6,7 +6,6 @@ import importlib
 import os
 import re
 import stat
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,6 +90,8 @@ def _from_env_file(path: Path) -> Secret | None:
 def _from_sdk_file(path: Path) -> Secret | None:
     remedy = f"Mend it or move it away, or set {KEY_NAME}."
     text, warning = _read(path, remedy)
+    import tomllib  # about 3 ms: only where the SDK's file is there
+
     try:
         tables = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError):

@@ -230,3 +230,8 @@ def test_a_terminal_that_cannot_draw_gets_the_status_and_not_the_panel(
     monkeypatch.setattr(cli, "_panel", lambda *_: pytest.fail("it was opened"))
     assert cli.main(["-C", str(tmp_path)]) == 0
     assert "no run yet" in capsys.readouterr().out
+
+
+def test_the_version_is_told_without_a_workspace(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("maxcai ")
