@@ -1,10 +1,15 @@
-"""Pure view acts: keys, palette and help only. The panel does them itself; nothing is written."""
+"""View acts: keys, palette and help, and the command log as a command too. The panel does them itself; nothing is
+written."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import AsyncIterator
+
 from msgspec.structs import replace
 
-from app.actions.base import Action, Reason, Scope, in_the_panel
+from app.actions.base import Action, Args, Context, Param, Reason, Scope, in_the_panel
+from app.events import AppEvent, Output
 from app.state import AppState
 
 
@@ -24,6 +29,22 @@ def _may_save(state: AppState) -> Reason | None:
     return Reason("read-only: started with --readonly") if state.readonly else _a_stream(state)
 
 
+def at_least_0(value: str) -> int:
+    """A whole number that is not negative. Raises ValueError."""
+    found = int(value)
+    if found < 0:
+        raise ValueError(value)
+    return found
+
+
+async def _journal(context: Context, args: Args) -> AsyncIterator[AppEvent]:
+    """In the panel the key opens it; the command prints it, the newest last."""
+    from app.command_log import data, lines, sent
+
+    found = sent(context.workspace.state_dir, args["last"] or sys.maxsize)
+    yield Output(lines(found), data(found))
+
+
 def _act(action_id: str, keys: str, title: str, help_text: str, scope: Scope = Scope.GLOBAL) -> Action:
     enabled = {Scope.LOGS: _a_stream, Scope.RUN: _a_run}.get(scope, lambda _state: None)
     return Action(action_id, (), title, help_text, keys, scope, in_the_panel, enabled=enabled, writes=False)
@@ -40,7 +61,18 @@ ACTIONS: tuple[Action, ...] = (
     _act("view.unzoom", "underscore", "Zoom out", "all panes again"),
     _act("view.help", "?", "Help", "every key and command, searchable"),
     _act("view.palette", "colon,ctrl+p", "Command palette", "find an action by name"),
-    _act("view.journal", "@", "Command log", "what was sent outside, when and with what answer"),
+    Action(
+        "view.journal",
+        ("journal",),
+        "Command log",
+        "what was sent outside, when and with what answer",
+        "@",
+        Scope.GLOBAL,
+        _journal,
+        writes=False,
+        prints=True,
+        params=(Param("last", "only the newest N (default: 50; 0: all)", "option", "-n", "N", 50, at_least_0),),
+    ),
     _act("view.find", "/", "Find", "find text in the log; every line stays visible", Scope.LOGS),
     _act("view.filter", "ampersand", "Filter", "show only lines that match; ! inverts, escape shows all", Scope.LOGS),
     _act("view.find_next", "n", "Next match", "the next match below", Scope.LOGS),

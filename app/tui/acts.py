@@ -165,15 +165,15 @@ def next_pane(app: PanelApp) -> None:
 
 async def show_commands(app: PanelApp) -> None:
     """Open the command log."""
-    from app.tui.command_log import command_log
+    from app.command_log import lines, sent
     from app.tui.modals.help import Reader
 
     try:
-        said = await asyncio.to_thread(command_log, app.controller.workspace.state_dir)
+        intents = await asyncio.to_thread(sent, app.controller.workspace.state_dir)
     except Exception as error:
         app.say(sentence(error), "error")
         return
-    app.push_screen(Reader("Command log", said))
+    app.push_screen(Reader("Command log", lines(reversed(intents))))
 
 
 def show_help(app: PanelApp) -> None:
