@@ -94,15 +94,23 @@ class Boards:
 
     def advance(self, now: float, seen: bool) -> bool:
         """Read again when it is time; True when something looks different."""
-        due = not 0 <= now - self._looked < (SEEN_S if seen else UNSEEN_S)
-        if self.root is not None and due and (self._task is None or self._task.done()):
-            self._looked = now
-            self._task = asyncio.get_running_loop().create_task(self._read(self.root, now))
+        if not 0 <= now - self._looked < (SEEN_S if seen else UNSEEN_S):
+            self._begin(now)
         faded = [name for name, at in self.changed.items() if now - at > FLASH_S]
         for name in faded:
             del self.changed[name]
         fresh, self._fresh = self._fresh, False
         return self.shelf.advance() or fresh or bool(faded)
+
+    def again(self, now: float) -> None:
+        """Read at once, or as soon as the reading under way is over: something was done from here."""
+        self._looked = float("-inf")
+        self._begin(now)
+
+    def _begin(self, now: float) -> None:
+        if self.root is not None and (self._task is None or self._task.done()):
+            self._looked = now
+            self._task = asyncio.get_running_loop().create_task(self._read(self.root, now))
 
     def column(self, name: str) -> tuple[Card, ...]:
         """The cards shown under one lane, most urgent first."""

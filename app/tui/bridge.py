@@ -67,6 +67,11 @@ class Bridge:
             return picture
         return replace(picture, state=self.browse.look(picture.state))
 
+    def again(self) -> None:
+        """Something was done from here: its files are read at once."""
+        self.boards.again(self.clock())
+        self.desk.again()
+
     def touch(self) -> None:
         """Something that is not in the state has changed; paint at the next tick."""
         self._dirty = True

@@ -139,6 +139,25 @@ async def test_tasks_are_made_moved_and_noted_by_key(panel: Opener, tmp_path: Pa
         await shown.until(lambda: shown.controller.done[-1] == ("task.undo", {}))
 
 
+async def test_what_was_done_to_the_board_is_read_at_once_not_when_its_time_comes(
+    panel: Opener, tmp_path: Path
+) -> None:
+    run_samples.board(tmp_path)
+    workspace = SimpleNamespace(root=tmp_path, runs_dir=tmp_path / "runs", state_dir=tmp_path / ".maxcai")
+    async with panel(samples.up_state(), workspace=workspace) as shown:
+        await shown.pilot.press("5")
+        await shown.sees("clean eval prompts")
+        perform = shown.controller.perform
+
+        async def writes(*args: Any, **more: Any) -> int:
+            (tmp_path / "task_board" / "pending" / "20270115_010101_P0_under_way.md").write_text("# now under way\n")
+            return await perform(*args, **more)
+
+        shown.controller.perform = writes  # type: ignore[method-assign]
+        await shown.pilot.press("space")
+        await shown.sees("now under way")  # the panel's clock stands still: it would never be due
+
+
 async def test_reviews_are_asked_for_and_answers_taken_in_by_key(panel: Opener, tmp_path: Path) -> None:
     run_samples.reviews(tmp_path)
     workspace = SimpleNamespace(root=tmp_path, runs_dir=tmp_path / "runs", state_dir=tmp_path / ".maxcai")
