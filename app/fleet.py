@@ -113,9 +113,10 @@ class Fleet:
         self.views = reducer.reduce(self.views, self._snapshot, self.probes, intents, self.clock())
 
     def _learn_ours(self) -> None:
-        from remote.guard.enforce import ours
+        if self.rented:
+            from remote.guard.enforce import ours
 
-        self._ours = ours(self.journal)
+            self._ours = ours(self.journal)
 
     def is_ours(self, pod: Pod) -> bool:
         """Whether this workspace made, started or used it; the embedded pod always is."""

@@ -102,9 +102,11 @@ async def _ask_pod(supervisor: Supervisor, pod_id: str) -> None:
 
 
 def _checkpoint_age(supervisor: Supervisor, entry: RunEntry | None) -> float | None:
+    if entry is None:
+        return None
     from remote.sync.ledger import checkpoint_age
 
-    return None if entry is None else checkpoint_age(supervisor.workspace.run_dir(entry.run_id), supervisor.clock())
+    return checkpoint_age(supervisor.workspace.run_dir(entry.run_id), supervisor.clock())
 
 
 def text(found: Status) -> str:
