@@ -212,3 +212,25 @@ def test_on_a_cpu_a_pass_over_a_tiny_model_costs_calls_and_one_over_a_large_mode
     assert tiny.step > 4 * small.step
     assert small.step == pytest.approx(PASS_CPU, rel=0.1)
     assert small.write > tiny.write  # its vocabulary
+
+
+@pytest.mark.parametrize("length", [2, 8, 30, 48])
+@pytest.mark.parametrize("slots", [0, 16])
+def test_the_share_of_a_batch_follows_what_its_rows_turn_out_to_write(length: int, slots: int) -> None:
+    rows, limit, costs = 96, 48, Costs(2.7, 22.0)
+    share = BatchWork(rows * 20.0, rows, limit, limit, slots).progress(costs)
+    alive: list[int] = []
+    ended, read, spent = 0, 0, 0.0
+    told: list[tuple[float, float]] = []
+    lengths = [max(1, min(limit, round(length * (0.5 + k % 3 / 2)))) for k in range(rows)]
+    while ended < rows:
+        told.append((spent, share(ended, read)))
+        come = min((slots or rows) - len(alive), rows - read, 24)
+        spent += come * 20.0 + costs.step + (len(alive) + come) * costs.write
+        alive = [n - 1 for n in (*alive, *lengths[read : read + come])]
+        read += come
+        ended += alive.count(0)
+        alive = [n for n in alive if n]
+    assert share(ended, read) == 1.0
+    half = [found for at, found in told if 0.4 * spent <= at <= 0.6 * spent]
+    assert half and all(0.3 < found < 0.7 for found in half)
