@@ -103,7 +103,7 @@ class BatchWork:
             if not done or not left:
                 return 1.0 if done else 0.0
             ends = min(1.0, (ended + EXPECTED_ROWS) / (written + EXPECTED_ROWS * usual))
-            length = (1 - (1 - ends) ** self.highest) / ends
+            length = (1 - math.pow(1 - ends, self.highest)) / ends
             slots = min(left, self.slots or self.rows)
             last = min(max(0, self.highest - alone), _longest_of(slots, ends))
             passes = (left - slots) * length / slots + last
