@@ -20,11 +20,11 @@ help: ## this list
 	@touch $@
 
 .venv/.demo: .venv/.torch pyproject.toml constraints.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[demo]" --config-settings editable_mode=compat
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[demo]"
 	@touch $@
 
 .venv/.dev: .venv/.torch pyproject.toml constraints.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[pipeline,quant,runpod,serve,dev]" --config-settings editable_mode=compat
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[pipeline,quant,runpod,serve,dev]"
 	@touch $@
 
 .venv/.model: .venv/.demo
