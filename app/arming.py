@@ -40,7 +40,7 @@ def policy(supervisor: Supervisor, pod: Pod, runs: Sequence[str] = ()) -> Policy
 
     guard, now = supervisor.settings.guard, supervisor.clock()
     exits = AfterExit.STOP if runs and guard.after_exit == "stop" else AfterExit.KEEP
-    limit, price = _session_budget(supervisor, pod, now)
+    limit, price = _session_budget(supervisor, pod, now, runs)
     found = Policy(
         max_hours=guard.max_hours,
         idle_minutes=guard.idle_minutes,
@@ -59,11 +59,13 @@ def policy(supervisor: Supervisor, pod: Pod, runs: Sequence[str] = ()) -> Policy
     return None if exits is AfterExit.KEEP and all(rule is None for rule in rules) else found
 
 
-def _session_budget(supervisor: Supervisor, pod: Pod, now: float) -> tuple[Decimal | None, Decimal | None]:
+def _session_budget(
+    supervisor: Supervisor, pod: Pod, now: float, runs: Sequence[str] = ()
+) -> tuple[Decimal | None, Decimal | None]:
     """What this pod session may cost in all, USD, by the tightest budget; and USD/hour with its disks.
 
     The pod waits for the countdown at home, which begins up to two rounds after the budget is used up, and for as long
-    as somebody there has kept it beyond that.
+    as somebody there has kept it beyond that. What an earlier run spent is not counted for `runs`, which begin.
     """
     from app.keeper import GUARD_S, MONEY_S
     from remote.money.rules import disks_per_hour
@@ -72,7 +74,9 @@ def _session_budget(supervisor: Supervisor, pod: Pod, now: float) -> tuple[Decim
     disks = disks_per_hour(pod.provider, pod.disk_gb, pod.volume, pod.volume_gb, running=True)
     price = None if pod.price_per_hour is None else pod.price_per_hour + (disks or 0)
     states = () if fleet.account is None else fleet.account.budgets
-    left = [state.left for state in states if state.left is not None]
+    newest = supervisor.book.find(None)
+    begins = bool(runs) and (newest is None or newest.run_id not in runs)
+    left = [state.left for state in states if state.left is not None and not (begins and state.name == "run")]
     if supervisor.settings.budget.run is not None:
         left.append(supervisor.settings.budget.run)
     spent = fleet.ledger.session_cost(pod, now)
@@ -103,6 +107,7 @@ async def arm(supervisor: Supervisor, pod: Pod, agent: Agent, runs: Sequence[str
 
     required = supervisor.settings.guard.required
     try:
+        await _ask_money(supervisor)
         wish = policy(supervisor, pod, runs)
         if wish is None:
             raise NotArmed("Every rule of [guard] is switched off.", "Give it max_hours or idle_minutes.")
@@ -120,6 +125,22 @@ async def arm(supervisor: Supervisor, pod: Pod, agent: Agent, runs: Sequence[str
     if required:
         report.require_armed()
     return report
+
+
+async def _ask_money(supervisor: Supervisor) -> None:
+    """The budgets of a day and of everything, where nobody has asked for them yet: a single command has not."""
+    from app.rent import budgets
+    from remote.errors import RemoteError
+
+    wanted, fleet = budgets(supervisor.settings), supervisor.fleet
+    if fleet.account is not None or not fleet.rented or (wanted.run, wanted.day, wanted.total) == (None, None, None):
+        return
+    try:
+        await fleet.read_account(wanted, supervisor.keeper.measured_run())
+    except RemoteError as error:
+        supervisor.say(
+            "warn", f"what is left of the budgets is not known, the watchdog has no limit: {sentence(error)}"
+        )
 
 
 def _say(supervisor: Supervisor, pod: Pod, report: Report) -> None:

@@ -91,12 +91,12 @@ class Fleet:
         """
         from remote.renting import lifecycle, reducer
 
-        look = lifecycle.look if self._settled else lifecycle.recover
+        settled = self._settled and not lifecycle.open_acts(self.journal, self.provider)
+        look = lifecycle.look if settled else lifecycle.recover
         told: list[str] = []
         pods = await look(self.provider, self.state_dir, self.clock, unwritten=told.append)
         self.unwritten = told[0] if told else ""
-        if not self._settled:
-            self._settled = not lifecycle.open_acts(self.journal, self.provider)
+        self._settled = True
         self._learn_ours()
         self.pods = tuple(sorted(pods, key=lambda pod: (not self.is_ours(pod), pod.status.over if self.rented else 0)))
         self._snapshot = reducer.Snapshot(self.clock(), self.pods)

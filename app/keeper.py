@@ -76,26 +76,34 @@ class Keeper:
         supervisor = self._supervisor
         if not supervisor.fleet.pods:
             await supervisor.look()
-        found = await supervisor.fleet.read_account(budgets(supervisor.settings), self._run())
+        found = await supervisor.fleet.read_account(budgets(supervisor.settings), self.measured_run())
         supervisor.emit(CostTicked(supervisor.fleet.cost(supervisor.clock())))
         for state in found.budgets:
             if state.level in ("warn", "stop", "unknown"):
                 level = "error" if state.level == "stop" else "warn"
                 self.tell_once(f"budget {state.name}", level, f"budget: {state}")
+            else:
+                self._told.pop(f"budget {state.name}", None)  # a new day, or a larger budget: the next time is another
         lasts = found.runway
         if lasts.level in ("warn", "stop") and lasts.seconds is not None:
             level = "error" if lasts.level == "stop" else "warn"
             self.tell_once("runway", level, f"the money lasts {duration(lasts.seconds)} (h:mm:ss) at this rate")
+        else:
+            self._told.pop("runway", None)
         return MONEY_S
 
-    def _run(self) -> tuple[str, float] | None:
+    def measured_run(self) -> tuple[str, float] | None:
         """The pod of the newest run and when that began: what the run's budget is about."""
         entry = self._supervisor.book.find(None)
         run = self._supervisor.state().run
         if entry is None:
             return None
-        began = run.started_at if run is not None and run.run_id == entry.run_id else None
-        return entry.pod, began if began is not None else entry.started
+        known = run.started_at if run is not None and run.run_id == entry.run_id else None
+        began = known if known is not None else entry.started
+        pod = next((one for one in self._supervisor.fleet.pods if one.id == entry.pod), None)
+        if pod is not None and pod.started_at is not None and pod.started_at > began:
+            return None  # the pod was started anew: its session is not that run's
+        return entry.pod, began
 
     async def bill(self) -> float:
         """Put what was billed beside the ledger."""
@@ -137,7 +145,7 @@ class Keeper:
             supervisor.say("warn", f"pod {one.pod.name} is being stopped: {one.why}")
         outcomes = await enforce(
             stops, fleet.provider, fleet.state_dir, fleet.clock, checkpoint=self._checkpoint, pull=self._pull,
-            warn=self._warn,
+            warn=self._warn, checkpoint_s=self._publish_s + 60,
         )  # fmt: skip
         for outcome in outcomes:
             said = "".join(f"; {remark}" for remark in outcome.remarks)
@@ -185,7 +193,8 @@ class Keeper:
             seen = await self._observe(pod)
             work |= {} if seen is None else {pod.id: seen}
         account = fleet.account
-        money = Money() if account is None else Money(account.budgets, account.runway)
+        run = self.measured_run()
+        money = Money() if account is None else Money(account.budgets, account.runway, run and run[0])
         return decide(fleet.pods, self.rules(), work, money, supervisor.clock(), ours(fleet.journal))
 
     async def _observe(self, pod: Pod) -> Activity | None:
@@ -200,10 +209,15 @@ class Keeper:
         except RemoteError:
             return None  # what cannot be asked has no activity: the guard warns and leaves it alone
 
+    @property
+    def _publish_s(self) -> float:
+        """Seconds that a run has for its checkpoint before it is ended."""
+        return 60 * self._supervisor.settings.guard.publish_minutes
+
     async def _checkpoint(self, pod: Pod) -> None:
         from remote.guard.activity import end_runs
 
-        await end_runs(await self._supervisor.link.agent(pod.id))
+        await end_runs(await self._supervisor.link.agent(pod.id), self._publish_s)
 
     async def _pull(self, pod: Pod) -> Unpulled:
         from remote.guard.activity import bring_home

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.damage import damages
-from app.errors import AppError, sentence
+from app.errors import AppError, Refused, sentence
 from app.events import (
     Acknowledged,
     ActivityChanged,
@@ -408,8 +408,20 @@ class Supervisor:
             return
         await self.pull(entry)
         if self.settings.stop_after_run:
-            await self.stop_pod(await self.pod(entry.pod))
-            self.say("ok", "the pod is stopped: the run is over and home")
+            await self._stop_after(await self.pod(entry.pod))
+
+    async def _stop_after(self, pod: Pod) -> None:
+        """Stop the pod of a run that is over and home, unless something else is at risk there."""
+        from app.risk import leave_to_stop
+        from remote.errors import GuardError
+
+        try:
+            permit = await leave_to_stop(self, pod, False)
+        except (Refused, GuardError) as why:
+            self.say("warn", f"the run is over and home, and the pod goes on: {why}")
+            return
+        await self.stop_pod(pod, permit)
+        self.say("ok", "the pod is stopped: the run is over and home")
 
     # --- telling -----------------------------------------------------------------------------------------------------
 

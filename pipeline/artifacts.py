@@ -191,7 +191,8 @@ def digest(run_dir: Path) -> str:
     Equal for equal recipe, seed and machine: no timestamps, manifests, events, logs, reports, checkpoints.
     """
     total = hashlib.sha256()
-    paths = [p for done in run_dir.glob(f"stage-*/*/{DONE}") for p in output_files(done.parent)]
+    finished = [d.parent for d in run_dir.glob(f"stage-*/*/{DONE}") if not d.parent.name.startswith(".")]
+    paths = [p for step in finished for p in output_files(step)]
     paths += run_dir.glob("stage-*/gate.json")
     for relative, path in sorted((p.relative_to(run_dir).as_posix(), p) for p in paths):
         if is_data(relative):

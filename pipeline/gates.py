@@ -116,7 +116,7 @@ def _missing(given: GateInput) -> Iterator[str]:
         yield "the scorers were not audited against their labelled fixtures"
     if given.aa is None or given.aa.items < 1:
         yield "the A/A check (the base against itself) was not run"
-    if given.leaks is None:
+    if given.trained and given.leaks is None:
         yield "the training data were not checked against the held-out set"
     for earlier in given.earlier:
         yield from _missing_earlier(earlier)
@@ -218,7 +218,8 @@ def _regressions(given: GateInput, tests: dict[str, Any]) -> Iterator[str]:
             now, before = Side(earlier.now, "strict"), Side(earlier.before, "strict")
             loss = compare(now, before, given.alpha, given.draws or 1000, given.seed)
             entry["paired"] = loss.as_dict()
-            if loss.high is not None and loss.high < -earlier.delta:
+            entry["lost"] = loss.high is not None and loss.high < -earlier.delta
+            if loss.high is not None and entry["lost"]:
                 bound = f"at least {pct(-loss.high)} with 95 % confidence"
                 said.append(f"stage {earlier.stage}'s set lost {pct(-loss.lift)} ({bound})")
         if earlier.base is not None:

@@ -129,11 +129,10 @@ class Runner:
                 self.launcher.warm_up()  # there is work to do: torch's imports may as well begin
             self._begin()
             for stage in dict.fromkeys(p.stage for p in self.plan):
-                if not self._stage(stage):
+                if not self._stage(stage) or self.ended_at is not None:
                     break
-                if self.ended_at is not None:
-                    return RunState.STOPPED, EXIT_OK, f"ended after {self.ended_at}, as asked"
-            self._report()
+            if self.ended_at is None:
+                self._report()
         except (_Stop, Aborted):
             return RunState.STOPPED, *self.options.stopped(self.control.reason)
         except PipelineError as error:
@@ -142,12 +141,13 @@ class Runner:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
             return RunState.FAILED, EXIT_FAILED, str(disk_full(self.options.run_dir, error))
+        state = RunState.FINISHED if self.ended_at is None else RunState.STOPPED
         failed = [g for g in self.gates if not g.verdict.advances]
         if failed:
-            more = f"; {len(failed)} of {len(self.gates)} gates did not pass" if len(self.gates) > 1 else ""
-            first = failed[0]
-            return RunState.FINISHED, EXIT_GATE, f"stage {first.stage} gate: {first.verdict} ({first.reason}){more}"
-        return RunState.FINISHED, EXIT_OK, "every step done" + (", every gate passed" if self.gates else "")
+            first, more = failed[0], f"; {len(failed)} of {len(self.gates)} gates did not pass" * (len(self.gates) > 1)
+            return state, EXIT_GATE, f"stage {first.stage} gate: {first.verdict} ({first.reason}){more}"
+        every = "every step done" + (", every gate passed" if self.gates else "")
+        return state, EXIT_OK, every if self.ended_at is None else f"ended after {self.ended_at}, as asked"
 
     def _stage(self, stage: int) -> bool:
         """All steps of one stage, its data made again with other settings where they breach their limits; whether the
@@ -293,7 +293,8 @@ class Runner:
 
     def _tries_of(self, planned: plan.PlannedStep, step: Step) -> dict[int, int]:
         """The attempts that a step can see; the baseline belongs to none, and data are made for all of them."""
-        return self.tries if planned.stage and step.on_block else {}
+        seen = (*earlier_stages(self.recipe.stages, planned.stage), planned.stage) if planned.stage else ()
+        return {stage: number for stage, number in self.tries.items() if step.on_block and stage in seen}
 
     def _make(
         self, planned: plan.PlannedStep, step: Step, recipe: Recipe, key: str, material: Mapping[str, Any],
@@ -390,7 +391,7 @@ class Runner:
 
     def _finished(self, step: str, state: str, seconds: float, tokens: int | None, usd: float | None = None) -> None:
         price = self.hardware["price_per_hour"]
-        if usd is None and price is not None:
+        if usd is None and price is not None and state != "reused":
             usd = seconds / 3600 * price
         self.events.emit("step_finished", step=step, state=state, seconds=round(seconds, 3), tokens=tokens, usd=usd)
         self.options.say(f"{step}: {state}, {seconds:.1f} s" + (f", {tokens:,} tokens" if tokens else ""))

@@ -126,7 +126,9 @@ def _after(files: RunFiles, stage: int, decision: Decision | None, stages: Seque
         level = entry.get("level")
         if held == stage and decision is not None and decision.detail.get("level_decides", True):
             level = decision.threshold
-        cells.append({**_cell(found, level, entry.get("paired"), _lost(decision, held)), "own": held == stage})
+        cells.append(
+            {**_cell(found, level, entry.get("paired"), entry.get("lost", _lost(decision, held))), "own": held == stage}
+        )
     return {"after": f"after stage {stage}", "cells": cells}
 
 
@@ -141,7 +143,7 @@ def _cell(found: Measured | None, level: Any, paired: Any, lost: bool | None) ->
 
 
 def _lost(decision: Decision | None, held: int) -> bool | None:
-    """Whether the gate called what happened to an earlier set a loss."""
+    """Whether the gate called what happened to an earlier set a loss: by its words, where it did not note it."""
     return f"stage {held}'s set lost" in decision.reason if decision is not None else None
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from pipeline import prompts, tokenise
 from pipeline.data.critics import Calibration
 from pipeline.data.dedup import normalise
+from pipeline.data.filters import banned_in, markers_in
 from pipeline.engines.base import Completion, Request
 from pipeline.errors import DataQualityError
 from pipeline.records import Answer, Judgement, Pair, SftRow, canonical, read_records, write_records
@@ -131,7 +132,10 @@ def _sampled(
     for row in rows:
         scored = [(model.score(evidence(j)), j.response) for j in judged.get(row.id, ())]
         scored.append((row.score or 0.0, row.completion.strip()))
-        best, worst = max(scored), min(scored)
+        fit = [one for one in scored if not (markers_in(one[1]) or banned_in(one[1]))]  # as its own answer had to be
+        if not fit:
+            continue
+        best, worst = max(fit), min(scored)
         if best[0] - worst[0] >= ctx.recipe.data.pair_margin and _differ(best[1], worst[1]):
             found.append(_pair(row, best[1], worst[1], "best_of_n", families, best[0], worst[0]))
     found.sort(key=lambda p: (-(p.margin or 0.0), p.id))

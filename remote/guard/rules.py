@@ -53,10 +53,16 @@ class Activity(Struct, frozen=True):
 
 
 class Money(Struct, frozen=True):
-    """What the guard knows of money."""
+    """What the guard knows of money. `run_pod` is the pod that the run's budget is about; None: any."""
 
     budgets: tuple[BudgetState, ...] = ()
     runway: Runway | None = None
+    run_pod: str | None = None
+
+    def of(self, pod: Pod) -> tuple[BudgetState, ...]:
+        """The budgets that a pod counts against."""
+        others = self.run_pod is not None and self.run_pod != pod.id
+        return tuple(state for state in self.budgets if not (others and state.name == "run"))
 
 
 class Act(StrEnum):
@@ -124,8 +130,8 @@ def _current(pod: Pod, activity: Mapping[str, Activity]) -> Activity | None:
 
 
 def _one(pod: Pod, rules: Rules, work: Activity | None, money: Money, now: float) -> list[Decision]:
-    found = [*_budget(pod, money), *_hours(pod, rules, now), *_over(pod, rules, work), *_idle(pod, rules, work, now)]
-    stops = [one for one in found if one.act is Act.STOP][:1]
+    found = [*_hours(pod, rules, now), *_over(pod, rules, work), *_budget(pod, money), *_idle(pod, rules, work, now)]
+    stops = [one for one in found if one.act is Act.STOP][:1]  # what a person may have called off hides nothing else
     warnings = [one for one in found if one.act is Act.WARN]
     return [*(_prepared(one, work) for one in stops), *warnings, *_runway(pod, money)]
 
@@ -138,7 +144,7 @@ def _prepared(stop: Decision, work: Activity | None) -> Decision:
 
 def _budget(pod: Pod, money: Money) -> list[Decision]:
     said = {Level.STOP: Act.STOP, Level.WARN: Act.WARN, Level.UNKNOWN: Act.WARN}
-    return [Decision(pod, said[state.level], Rule.BUDGET, str(state)) for state in money.budgets if state.level in said]
+    return [Decision(pod, said[state.level], Rule.BUDGET, str(state)) for state in money.of(pod) if state.level in said]
 
 
 def _hours(pod: Pod, rules: Rules, now: float) -> list[Decision]:

@@ -388,7 +388,9 @@ def _fold(before: Row | None, line: dict[str, Any]) -> Row:
     if event == "seen":
         return replace(before, missing_at=None)
     if event == "reopened":
-        return replace(before, stopped_at=None, why=None, bound=False, missing_at=None, released_at=None, logged=False)
+        return replace(
+            before, stopped_at=None, why=None, bound=False, missing_at=None, released_at=None, logged=False, billed=None
+        )
     if event == "released" and before.released_at is None:
         return replace(before, released_at=_finite(line["at"]))
     if event == "kept":

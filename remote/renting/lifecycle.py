@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from remote.errors import DiskFull, GuardError, NoEndpoint, ProviderError, ProviderUnavailable
+from remote.errors import ConfigError, DiskFull, GuardError, NoEndpoint, ProviderError, ProviderUnavailable
 from remote.journal import Intent, Journal
 from remote.money import sessions
 from remote.money.costs import Ledger
@@ -27,6 +27,8 @@ from remote.renting.specs import spec_of
 Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[None]]
 START, STOP, RESTART, TERMINATE = "pod.start", "pod.stop", "pod.restart", "pod.terminate"
+_UNWRITTEN = (DiskFull, ConfigError)
+"""What a state folder raises that cannot be written."""
 ACTS = frozenset({CREATE, START, STOP, RESTART, TERMINATE})
 
 WAIT_S = 120.0
@@ -130,9 +132,9 @@ async def stop(
     """Stop the pod and close its ledger row; it counts as stopped only once the provider lists it so.
 
     The row ends when the stop was seen to be done: at the answer, or at the first reading after it, a second apart.
-    What a `permit` overrides is journalled, and `because`, the rule that asked for it. A full disk here costs the
-    journal's lines, never the stop: a pod that goes on costs money. Raises ProviderUnavailable when it is not stopped
-    `wait_s` seconds later.
+    What a `permit` overrides is journalled, and `because`, the rule that asked for it. A disk here that is full or
+    cannot be written costs the journal's lines, never the stop: a pod that goes on costs money. Raises
+    ProviderUnavailable when it is not stopped `wait_s` seconds later.
     """
     ran = await _runs(provider, pod_id)
     facts: dict[str, Any] = {"provider": provider.name, "pod": pod_id}
@@ -140,18 +142,18 @@ async def stop(
     facts |= {"because": because} if because else {}
     with ExitStack() as noted:
         found: dict[str, Any] = {}
-        with suppress(DiskFull):
+        with suppress(*_UNWRITTEN):
             acting = Journal(state_dir, clock).acting(STOP, **facts)
             found = noted.enter_context(acting)
         pod = await provider.stop(pod_id)
         found.update(status=pod.status.value, started_at=pod.started_at)
-        with suppress(DiskFull):
+        with suppress(*_UNWRITTEN):
             noted.close()
     pod = await _until_over(provider, pod, clock, wait_s, sleep)
     if ran:
-        with suppress(DiskFull):
+        with suppress(*_UNWRITTEN):
             Ledger(state_dir).ended(pod.id, clock() if pod.stopped_at is None else pod.stopped_at, "stopped")
-    with suppress(DiskFull, ProviderError):  # it has stopped, whatever the next list says
+    with suppress(*_UNWRITTEN, ProviderError):  # it has stopped, whatever the next list says
         await look(provider, state_dir, clock)
     return pod
 

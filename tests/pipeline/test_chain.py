@@ -102,7 +102,8 @@ def test_a_gate_passed_over_is_marked_everywhere_behind_it_and_the_run_still_end
 
 def test_a_gate_that_was_passed_over_stops_the_next_start_that_does_not_say_so_again(tmp_path: Path) -> None:
     decide(tmp_path, 1, "FAIL")
-    assert run(chain(tmp_path, override_gate="once", until="stage-2/generate")) == 0
+    assert run(chain(tmp_path, override_gate="once", until="stage-2/generate")) == 5
+    assert events(tmp_path, "run_finished")[-1]["state"] == "stopped"
     before = len(ran(tmp_path))
     assert run(chain(tmp_path)) == 5
     assert len(ran(tmp_path)) == before

@@ -70,6 +70,8 @@ def test_a_base_that_clears_its_gate_leaves_nothing_to_teach() -> None:
     made = decide(given(tuned=None, base=119, trained=False))
     assert made.verdict is Verdict.NO_HEADROOM
     assert (made.rate, made.p) == (119 / 120, None)
+    skipped = given(tuned=None, base=119, trained=False, leaks=None)  # there are no training data to look through
+    assert decide(skipped).verdict is Verdict.NO_HEADROOM
     assert decide(given(tuned=120, base=119)).verdict is Verdict.NO_HEADROOM
     assert decide(given(tuned=70, base=119)).verdict is Verdict.FAIL  # trained all the same, and made worse
 
@@ -92,6 +94,15 @@ def test_a_significant_paired_loss_is_a_regression_even_above_the_level() -> Non
     assert decide(given(earlier=(EarlierStage(1, 0.5, result("tuned", 117, set_hash="01d"), noise),))).verdict is (
         Verdict.PASS
     )
+
+
+def test_every_earlier_set_that_lost_is_noted_not_only_the_one_that_is_named() -> None:
+    before = result("tuned", 117, set_hash="01d", model="before")
+    fallen = EarlierStage(1, 0.99, result("tuned", 110, set_hash="01d"), before)
+    lost = EarlierStage(2, 0.5, result("tuned", 90, set_hash="01d"), before)
+    made = decide(given(earlier=(fallen, lost)))
+    assert "stage 1's set fell" in made.reason
+    assert made.detail["retention"][1]["lost"] is True
 
 
 MISSING: dict[str, Callable[[], GateInput]] = {

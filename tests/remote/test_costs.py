@@ -383,3 +383,18 @@ def test_an_open_row_is_not_closed_by_a_log(ledger: Ledger) -> None:
     ledger.logged(RENTED.session, None, 4900.0)
     (row,) = ledger.rows()
     assert (row.stopped_at, row.began) == (4900.0, 1300.0)
+
+
+def test_a_row_that_goes_on_after_its_bill_was_final_costs_again(tmp_path: Path) -> None:
+    ledger, pod = Ledger(tmp_path), replace(POD, started_at=1000.0, price_per_hour=Decimal(2), disk_gb=0)
+    ledger.open(pod)
+    for now in (4600.0, 4640.0):  # two lists lack it
+        ledger.reconcile([], now, [pod.provider])
+    assert pod.session is not None
+    ledger.note_billed(pod.session, Billed(Decimal(2), Decimal(0), True))
+    ledger.reconcile([pod], 8200.0, [pod.provider])
+    day = 1000.0 + 24 * 3600
+    (row,) = ledger.rows()
+    assert row.open
+    assert ledger.total(day) == ledger.session_cost(pod, day) == row.cost(day)
+    assert (row.cost(day) or 0) > 40

@@ -107,6 +107,21 @@ def test_an_idle_pod_is_stopped_and_one_of_which_nothing_is_known_is_not() -> No
         assert acts(verdict(rules=rules, work=work)) == [(Act.WARN, Rule.IDLE)]
 
 
+def test_the_budget_of_a_run_stops_the_pod_of_that_run_alone() -> None:
+    other, spent = replace(POD, id="p2"), (BudgetState("run", Decimal(10), Decimal(11)),)
+    for run_pod, stopped in (("p1", ["p1"]), ("p2", ["p2"]), (None, ["p1", "p2"])):
+        found = decide([POD, other], Rules(), {}, Money(spent, run_pod=run_pod), NOW, {"p1", "p2"})
+        assert [one.pod.id for one in found if one.act is Act.STOP] == stopped
+    day = Money((BudgetState("day", Decimal(10), Decimal(11)),), run_pod="p2")
+    assert (Act.STOP, Rule.BUDGET) in acts(verdict(rules=Rules(), money=day))
+
+
+def test_a_budget_stop_which_may_be_called_off_hides_no_other() -> None:
+    spent = Money((BudgetState("day", Decimal(10), Decimal(11)),))
+    assert (Act.STOP, Rule.MAX_HOURS) in acts(verdict(money=spent))
+    assert (Act.STOP, Rule.AFTER_RUN) in acts(verdict(rules=Rules(after_run=True), money=spent))
+
+
 def test_a_pod_runs_no_longer_than_its_hours_whatever_it_does() -> None:
     work = replace(DONE, runs_alive=1, last_active=NOW, unpulled=None)
     (stop,) = verdict(rules=Rules(max_hours=2), work=work)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from remote.errors import DiskFull, NoEndpoint, OutcomeUnknown, ProviderUnavailable
+from remote.errors import ConfigError, DiskFull, NoEndpoint, OutcomeUnknown, ProviderUnavailable, RemoteError
 from remote.journal import Journal, Phase
 from remote.money.costs import Ledger
 from remote.pods.limited import Limited
@@ -208,14 +208,15 @@ async def test_a_request_without_an_answer_stays_open_until_its_effect_shows(sta
     assert [row.open for row in Ledger(state_dir).rows()] == [True]
 
 
-async def test_a_full_disk_here_never_keeps_a_pod_from_being_stopped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", [DiskFull, ConfigError])  # full, and read-only or somebody else's
+async def test_a_disk_that_cannot_be_written_never_keeps_a_pod_from_being_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[RemoteError]
 ) -> None:
     provider = LocalProvider(tmp_path, time.time)
     await lifecycle.start(provider, "local", tmp_path, time.time)
 
     def full(*_: object, **__: object) -> None:
-        raise DiskFull("No space is left to write the journal.")
+        raise kind("The journal cannot be written.")
 
     monkeypatch.setattr(Journal, "_write", full)
     pod = await lifecycle.stop(provider, "local", tmp_path, time.time)
