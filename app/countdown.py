@@ -6,9 +6,11 @@ Only a stop for idleness or for a used-up budget is counted down: the others wer
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +33,7 @@ KEPT_S = 3600.0
 """For how long a pod over its budget is kept before it is asked again; an idle one may be idle once more as long as
 before."""
 
-FILE = "countdown.json"
+FILE, LOCK = "countdown.json", "countdown.lock"
 
 
 class Record(Struct, frozen=True):
@@ -65,6 +67,10 @@ class Countdowns:
     def due(self, decisions: Iterable[Decision], now: float) -> tuple[Decision, ...]:
         """The stops that may be carried out now. A countdown begins for what must wait; one whose stop is not wanted
         any more is forgotten."""
+        with self._alone():
+            return self._due(decisions, now)
+
+    def _due(self, decisions: Iterable[Decision], now: float) -> tuple[Decision, ...]:
         known, found, left = self._read(), [], {}
         for one in decisions:
             rule, session = str(one.rule), one.pod.session
@@ -86,14 +92,15 @@ class Countdowns:
 
     def keep(self, now: float, seconds: Mapping[str, float]) -> tuple[Record, ...]:
         """End every countdown that runs, for so many seconds by its rule. Returns those that were ended."""
-        known = self._read()
-        ended = {
-            key: replace(one, kept=now + seconds[one.rule])
-            for key, one in known.items()
-            if _runs(one, now) and one.rule in seconds
-        }
-        self._write(known, {**known, **ended})
-        return tuple(ended.values())
+        with self._alone():
+            known = self._read()
+            ended = {
+                key: replace(one, kept=now + seconds[one.rule])
+                for key, one in known.items()
+                if _runs(one, now) and one.rule in seconds
+            }
+            self._write(known, {**known, **ended})
+            return tuple(ended.values())
 
     def kept_until(self, session: str, rule: str, now: float) -> float | None:
         """Until when somebody keeps this pod session against this rule."""
@@ -110,6 +117,18 @@ class Countdowns:
             ends = now + self._seconds
             return Record(one.pod.id, one.pod.name, session, str(one.rule), one.why, now, ends, now)
         return replace(known, why=one.why, counted=now)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other process of the workspace changes the file meanwhile: a word to keep the pod must not be lost.
+
+        Held for a read and a write. Where the folder cannot be written there is nothing to lose.
+        """
+        with contextlib.ExitStack() as held:
+            with contextlib.suppress(OSError):
+                lock = held.enter_context((self._path.parent / LOCK).open("a"))
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _read(self) -> dict[str, Record]:
         """What lies there; a file that makes no sense counts for none, and the minutes begin anew."""

@@ -146,8 +146,9 @@ class _Enforcer(Struct, frozen=True):
             remarks.append(f"no checkpoint: {error}")
 
     async def _bring(self, pod: Pod, decision: Decision, remarks: list[str]) -> Unpulled:
-        """What is still only on the pod."""
-        if not decision.pull:
+        """What is still only on the pod. One that keeps nothing is asked even where nothing was missing when it was
+        decided: minutes have gone by, and a run may have been launched."""
+        if not decision.pull and not loses_data(pod):
             return ()
         if self.pull is None:
             return None
