@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tomllib
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -20,14 +21,16 @@ from app.ready import _project, sources
 from app.reduce import reduce
 from app.reminders import reminders
 from app.rent import create, wanted
+from app.runs import RunEntry
 from app.sections import Budget, Guard, RunPod
 from app.settings import Settings, load
 from app.state import AppState, PodView, WatchView
 from app.workspace import find
-from remote.errors import InsufficientFunds
+from remote.errors import AgentFailed, InsufficientFunds
 from remote.guard.rules import Act, Decision, Rule
 from remote.guard.watchdog import AfterExit
 from remote.pods.model import Pod, PodStatus, VolumeKind
+from tests.sim.runpod_api.faults import Fault
 from tests.sim.runpod_api.harness import Simulator
 from tests.sim.runpod_api.model import BootTimes
 
@@ -79,6 +82,58 @@ async def test_the_guard_stops_what_is_over_budget_and_says_so(controller: Contr
     await keeper.money()
     acts = {(str(d.act), str(d.rule)) for d in await keeper.decisions() if d.pod.id == pod.id}
     assert ("stop", "budget") in acts
+
+
+async def test_a_create_that_was_left_is_adopted_by_the_panel_that_is_open(
+    controller: Controller, cloud: Simulator
+) -> None:
+    supervisor = controller.supervisor
+    await supervisor.look()
+    cloud.inject("create", Fault("timeout-after", seconds=20))
+    renting = asyncio.create_task(create(supervisor, agreed=True, wait=False))
+    async with asyncio.timeout(30):
+        while not cloud.state.pods:
+            await asyncio.sleep(0.02)
+    renting.cancel()
+    await asyncio.gather(renting, return_exceptions=True)
+    await cloud.advance(3600)
+    await supervisor.look()
+    assert [supervisor.fleet.is_ours(pod) for pod in supervisor.fleet.pods] == [True]
+
+
+async def test_one_command_arms_with_the_budgets_of_the_day_and_of_everything(
+    controller: Controller, cloud: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor = controller.supervisor
+    await create(supervisor, agreed=True, wait=False)
+    pod = supervisor.fleet.pods[0] if supervisor.fleet.pods else (await supervisor.fleet.list())[0]
+    supervisor.fleet.account = None  # as in a process that has not looked at money
+    assert await arming.arm(supervisor, pod, _Deaf()) is None  # type: ignore[arg-type]
+    policy = arming.policy(supervisor, pod)
+    assert policy is not None
+    assert policy.budget_usd is not None and policy.budget_usd < 12
+
+
+async def test_what_an_earlier_run_spent_is_no_part_of_the_next_ones_budget(
+    controller: Controller, cloud: Simulator
+) -> None:
+    supervisor = controller.supervisor
+    await create(supervisor, agreed=True, wait=False)
+    pod = (await supervisor.fleet.list())[0]
+    supervisor.book.add(RunEntry("R1", "smoke", pod.id, "t", 1, cloud.clock()))
+    assert Keeper(supervisor).measured_run() is not None
+    await cloud.advance(3600)
+    await supervisor.fleet.stop(pod)
+    await supervisor.fleet.start(pod.id)
+    await supervisor.fleet.list()
+    assert Keeper(supervisor).measured_run() is None
+
+
+class _Deaf:
+    """An agent that answers nothing."""
+
+    def __getattr__(self, name: str) -> object:
+        raise AgentFailed("no answer")
 
 
 async def test_idleness_is_told_once_and_again_after_work(
