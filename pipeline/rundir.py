@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,42 @@ def ready(root: Path, step: str, key: str) -> list[str]:
     if _held_key(out) != key:
         artifacts.write_atomic(out / artifacts.KEY, key.encode())
     return told
+
+
+def set_aside_stale(root: Path, planned: Sequence[str], warn: Callable[[str, str, str], None]) -> None:
+    """Move aside the finished results that the run as it is now cannot have: of steps that are not planned (another
+    recipe's), and of those made from results that have changed since. A report must not show them beside the new ones.
+
+    They lie behind where a session ended: what it passed by was redone. An input that is merely missing (a damaged
+    directory) makes nothing stale: it is made again as it was.
+
+    Args:
+        planned: every step of the plan, in its order.
+        warn: told of each, as (code, text, remedy).
+    """
+    gone: set[str] = set()
+    there = (done.parent for done in root.glob(f"stage-*/*/{artifacts.DONE}") if done.parent.name[0] != ".")
+    strange = sorted({out.relative_to(root).as_posix() for out in there} - set(planned))
+    for step in (*strange, *planned):
+        done, manifest = artifacts.read_done(root / step), artifacts.read_manifest(root / step)
+        if done is None or manifest is None:
+            continue
+        made_from = manifest.get("inputs") or {}
+        if step in planned and not any(n in gone or _differs(root / n, made) for n, made in made_from.items()):
+            continue
+        moved = artifacts.supersede(root, step, done.key)
+        gone.add(step)
+        stage, _, kind = step.partition("/")
+        if kind == "gate":
+            (root / stage / "gate.json").unlink(missing_ok=True)
+        text = f"{step}: the result of an earlier recipe or attempt was moved to {moved.relative_to(root)}"
+        warn("superseded", text, "none needed")
+
+
+def _differs(out: Path, outputs: str) -> bool:
+    """Whether a step's present result is another than the one of these outputs."""
+    done = artifacts.read_done(out)
+    return done is not None and done.outputs != outputs
 
 
 def stale_reason(root: Path, step: str, material: Mapping[str, Any]) -> str:

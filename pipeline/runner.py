@@ -97,9 +97,8 @@ class Runner:
         self.launcher = Launcher(self.hardware["threads"], options.preload, fork, options.env, options.keep)
         self.record, self.lock, self.tries = record, lock, dict(tries)
         self.overrides: list[dict[str, Any]] = list((record or {}).get("overrides", []))
-        self.control, self.outputs = Control(), dict[str, str]()
+        self.control, self.outputs, self.worked = Control(), dict[str, str](), False
         self.gates: list[GateResult] = []
-        self.worked = False
         self.ended_at: str | None = None
         self._warned: set[str] = set()
         self.last: tuple[Outcome, float]  # of the last attempt, and the seconds of those before it
@@ -131,6 +130,7 @@ class Runner:
             for stage in dict.fromkeys(p.stage for p in self.plan):
                 if not self._stage(stage) or self.ended_at is not None:
                     break
+            rundir.set_aside_stale(self.options.run_dir, [p.name for p in self.plan], self._warn)
             if self.ended_at is None:
                 self._report()
         except (_Stop, Aborted):

@@ -109,6 +109,27 @@ def test_a_gate_that_was_passed_over_stops_the_next_start_that_does_not_say_so_a
     assert len(ran(tmp_path)) == before
 
 
+def test_what_a_changed_recipe_did_not_reach_is_not_shown_as_its_own(tmp_path: Path) -> None:
+    assert run(chain(tmp_path)) == 0
+    first = artifacts.digest(tmp_path / "run")
+    decide(tmp_path, 1, "FAIL")
+    assert run(chain(tmp_path, fields=CHANGED, supersede=True)) == 5
+    stale = [p.relative_to(tmp_path / "run").as_posix() for p in (tmp_path / "run").glob("stage-2/*/DONE")]
+    assert stale == []
+    assert not (tmp_path / "run/stage-2/gate.json").exists()
+    assert list((tmp_path / "run/stage-2/.superseded").glob("evaluate-*/DONE"))
+    decide(tmp_path, 1, "PASS")
+    assert run(chain(tmp_path, supersede=True)) == 0
+    assert artifacts.digest(tmp_path / "run") == first
+
+
+def test_a_damaged_directory_makes_nothing_behind_it_stale(tmp_path: Path) -> None:
+    assert run(chain(tmp_path)) == 0
+    shutil.rmtree(tmp_path / "run/stage-1/sft")
+    assert run(chain(tmp_path, until="stage-1/filter")) == 0
+    assert (tmp_path / "run/stage-2/gate.json").exists()
+
+
 def test_the_mark_of_a_gate_that_was_passed_over_goes_when_a_later_attempt_passes(tmp_path: Path) -> None:
     decide(tmp_path, 1, "FAIL")
     assert run(chain(tmp_path, override_gate="once")) == 5
