@@ -72,8 +72,12 @@ def panel_on(folder: Path, view: str, seconds: float, settle: float = 0.0) -> di
             await asyncio.sleep(settle)
             began_view = time.perf_counter()
             app.do(f"view.{view}")
-            while app.bridge.boards.cards is None or app.view != view or not _drawn(app):
+            while app.bridge.boards.cards is None:
                 await asyncio.sleep(0.005)
+            while app.view != view or app.query_one("#lane-pending") not in app.screen._compositor.visible_widgets:
+                app.shown.clear()  # type: ignore[attr-defined]
+                await app.shown.wait()  # type: ignore[attr-defined]
+            await _until_drawn(app, f"PENDING {len(app.bridge.boards.column('pending'))} ")
             took["first_paint_ms"] = round((time.perf_counter() - began_view) * 1000)
             took["edit_seen_ms"] = await _edit_seen(app, folder)
             took["moves_ms"] = [await _move_seen(app) for _ in range(MOVES if settle else 1)]
@@ -89,14 +93,21 @@ def panel_on(folder: Path, view: str, seconds: float, settle: float = 0.0) -> di
 
     async def run() -> None:
         app = PanelApp(Controller(workspace, Settings(), readonly=view != "board"))
-        paint = app.paint
+        app.shown = asyncio.Event()  # type: ignore[attr-defined]
+        paint, display = app.paint, app._display
+
+        def displayed(*what: Any) -> None:
+            display(*what)
+            app.shown.set()  # type: ignore[attr-defined]
 
         def measured(picture: Any) -> None:
             paint(picture)
             took.setdefault("first_paint_ms", round((time.perf_counter() - began) * 1000))
 
         app.paint = measured  # type: ignore[method-assign]
-        task = asyncio.create_task(look(app))
+        app._display = displayed  # type: ignore[method-assign]
+        with app._context():  # what is drawn asks for its app
+            task = asyncio.create_task(look(app))
         task.add_done_callback(lambda _: app.exit(0))
         await app.run_async()
         if task.done():
@@ -112,9 +123,8 @@ async def _edit_seen(app: Any, folder: Path) -> int:
     path, word = sorted((folder / "task_board" / "pending").iterdir())[0], f"now {time.time_ns() % 10**6}"
     await asyncio.sleep(3.0)
     began = time.perf_counter()
-    path.write_text(path.read_text().replace("# card number 0", f"# card number 0 {word}", 1))
-    while not _drawn(app, word):
-        await asyncio.sleep(0.01)
+    path.write_text(path.read_text().replace("# card number", f"# card number {word}", 1))
+    await _until_drawn(app, word)
     return round((time.perf_counter() - began) * 1000)
 
 
@@ -125,12 +135,18 @@ async def _move_seen(app: Any) -> int:
     assert _drawn(app, f"PENDING {left} ")
     began = time.perf_counter()
     app.simulate_key("space")
-    while not _drawn(app, f"PENDING {left - 1} "):
-        await asyncio.sleep(0.005)
+    await _until_drawn(app, f"PENDING {left - 1} ")
     return round((time.perf_counter() - began) * 1000)
 
 
-def _drawn(app: Any, words: str = "card number") -> bool:
+async def _until_drawn(app: Any, words: str) -> None:
+    """Wait until these words stand on the screen, looked at after every time something was drawn."""
+    while not _drawn(app, words):
+        app.shown.clear()
+        await app.shown.wait()
+
+
+def _drawn(app: Any, words: str) -> bool:
     """Whether these words stand on the screen."""
     strips = app.screen._compositor.render_strips()
     return any(words in "".join(segment.text for segment in strip) for strip in strips)

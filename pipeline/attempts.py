@@ -18,7 +18,11 @@ from pipeline.recipe import Recipe, earlier_stages
 NAME = "attempts.json"
 _MATTERS = ("model", "precision", "data", "train", "seed")
 """Fields of a recipe that make another candidate; so do the stages before it in the chain."""
-_RULE = ("items", "threshold", "keep", "keep_delta", "rule", "alpha", "margin", "curtail")
+_MACHINE = ("device", "threads", "engine")
+"""Fields of its hardware that round differently: another draw of the same candidate."""
+_RULE = (
+    "items", "threshold", "keep", "keep_delta", "rule", "alpha", "margin", "curtail", "train_despite_no_headroom",
+)  # fmt: skip
 """Fields of its evaluation by which a candidate is judged: a rule that is changed after a verdict has seen the block
 as well as a changed candidate has."""
 
@@ -62,8 +66,9 @@ def _maker(recipe: Recipe, stage: int) -> str:
     body = recipe.model_dump(mode="json")
     body["train"].pop("merge_last")  # what is made of the last model afterwards
     rule = {name: body["evaluation"][name] for name in _RULE}
+    machine = {name: body["hardware"][name] for name in _MACHINE}
     before = list(earlier_stages(recipe.stages, stage))
-    return sha256_json({**{name: body[name] for name in _MATTERS}, "rule": rule, "before": before})
+    return sha256_json({**{name: body[name] for name in _MATTERS}, "rule": rule, "machine": machine, "before": before})
 
 
 def _read(run_dir: Path, stage: int) -> list[dict[str, Any]]:

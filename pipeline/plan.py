@@ -105,11 +105,14 @@ def inputs_of(
     attempts: Mapping[int, int],
     plan: Sequence[PlannedStep] = (),
 ) -> tuple[str, ...]:
-    """The steps whose outputs a step reads; in a later attempt at a gate, the base on its fresh block as well; and
-    those of `OPTIONAL_INPUTS` that `plan` has."""
-    named = step.inputs(planned.stage, earlier_stages(chain, planned.stage))
-    if attempts.get(planned.stage, 1) > 1 and planned.kind in ("evaluate", "judge", "gate"):
-        named = (*named, f"stage-{planned.stage}/baseline")
+    """The steps whose outputs a step reads; in a later attempt at a gate, the base on its fresh block as well, which
+    every later gate looks back on; and those of `OPTIONAL_INPUTS` that `plan` has."""
+    earlier = earlier_stages(chain, planned.stage)
+    named = step.inputs(planned.stage, earlier)
+    measured = {"evaluate": (planned.stage,), "judge": (planned.stage,), "gate": (*earlier, planned.stage)}
+    for stage in measured.get(planned.kind, ()):
+        if attempts.get(stage, 1) > 1:
+            named = (*named, f"stage-{stage}/baseline")
     for kind in OPTIONAL_INPUTS.get(planned.kind, ()):
         stages = {p.stage for p in plan if p.kind == kind} & {0, planned.stage}
         named = (*named, f"stage-{max(stages)}/{kind}") if stages else named
@@ -176,11 +179,13 @@ def material(
     engine: Mapping[str, Any],
     inputs: Mapping[str, str],
     attempts: Mapping[int, int] = MappingProxyType({}),
+    skipped: str = "",
 ) -> dict[str, Any]:
     """What the key is the hash of, readable, so that two can be compared field by field.
 
     `engine` (device, threads, library versions, weights) counts only for steps that hold a model; `inputs` maps each
-    input step to the digest of its outputs, so an input redone with the same bytes changes nothing.
+    input step to the digest of its outputs, so an input redone with the same bytes changes nothing; `skipped` is what
+    `Step.skipped` said.
     Raises UsageError when a step reads a recipe field that does not exist.
     """
     body = recipe.model_dump(mode="json")
@@ -197,6 +202,7 @@ def material(
         "engine": {**engine, **({"further": further} if further else {})} if step.holds_model else None,
         "seed": recipe.seed,
         "extra": extra,
+        "skipped": skipped,
         "files": {name: file_digest(name) for name in step.extra.get("files", ())},
     }
 

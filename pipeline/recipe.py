@@ -24,7 +24,8 @@ RECIPE_NAMES = (
     "qwen2.5-32b-h200",
 )
 
-RUNTIME_FIELDS = ("runtime",)
+RUNTIME_FIELDS = ("runtime", "budget")
+"""Sections that cannot change a result: how the work is cut up, and how much of it may be paid for."""
 
 
 class RecipeError(PipelineError):

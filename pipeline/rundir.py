@@ -33,6 +33,30 @@ def write_run(root: Path, record: Mapping[str, Any]) -> None:
     artifacts.write_atomic(RunPaths(root).run_json, text.encode() + b"\n")
 
 
+def note_recipe(
+    root: Path,
+    record: Mapping[str, Any] | None,
+    recipe: Recipe,
+    overlays: Sequence[str],
+    facts: Callable[[], Mapping[str, Any]],
+) -> None:
+    """Say in `run.json` by which recipe the run goes on. Another one takes the old one's place, and the `facts` of this
+    session go with it; of the same one at most what cannot change a result is noted anew: another budget, say.
+
+    Args:
+        record: what `run.json` says so far; None in a new run.
+    """
+    earlier, digest, body = record or {}, recipe.digest(), recipe.model_dump(mode="json")
+    asked = {"recipe": body, "set": list(overlays)}
+    if earlier.get("recipe_sha256") == digest:
+        if earlier["recipe"] != body:
+            write_run(root, {**earlier, **asked})
+        return
+    before = [*earlier.get("superseded_recipes", []), *filter(None, [earlier.get("recipe_sha256")])]
+    own = {"v": 1, "recipe_sha256": digest, "superseded_recipes": before, "seed": recipe.seed}
+    write_run(root, {**own, **asked, **facts()})
+
+
 def note_overrides(root: Path, overrides: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Say in `run.json` which gates were passed over; returns what was said."""
     record = read_run(root) or {}

@@ -205,12 +205,10 @@ class Runner:
         label = self.hardware["gpu"] or f"{self.hardware['cpu']} × {self.hardware['threads']}"
         rates = ledger.Rates(self.options.run_dir.parent, label, self.recipe.model.id, self.recipe.name)
         self.outlook = Outlook(self.recipe, self.plan, self.hardware, rates, self._is_done, self._summary)
-        digest = self.recipe.digest()
-        if self.record is None or self.record["recipe_sha256"] != digest:
-            self._write_record(digest)
+        rundir.note_recipe(self.options.run_dir, self.record, self.recipe, self.options.overlays, self._facts)
         self.events.emit(
-            "run_started", run_id=self.run_id, recipe=self.recipe.name, recipe_sha256=digest, hardware=self.hardware,
-            resumed=self.past.sessions > 0, steps=[p.name for p in self.plan],
+            "run_started", run_id=self.run_id, recipe=self.recipe.name, recipe_sha256=self.recipe.digest(),
+            hardware=self.hardware, resumed=self.past.sessions > 0, steps=[p.name for p in self.plan],
         )  # fmt: skip
         self._announce(self.paths.run_json)
         self._warnings()
@@ -219,27 +217,17 @@ class Runner:
     def run_id(self) -> str:
         return str(self.record["run_id"]) if self.record else self.options.run_id
 
-    def _write_record(self, digest: str) -> None:
-        earlier = self.record or {}
-        before = [*earlier.get("superseded_recipes", []), *filter(None, [earlier.get("recipe_sha256")])]
-        rundir.write_run(
-            self.options.run_dir,
-            {
-                "v": 1,
-                "run_id": self.run_id,
-                "recipe": self.recipe.model_dump(mode="json"),
-                "recipe_sha256": digest,
-                "superseded_recipes": before,
-                "overrides": self.overrides,
-                "set": list(self.options.overlays),
-                "seed": self.recipe.seed,
-                "versions": self.versions,
-                "freeze_sha256": environment.freeze_sha256(),
-                "git": self.git,
-                "hardware": self.hardware,
-                "started": iso(self.options.clock()),
-            },
-        )
+    def _facts(self) -> dict[str, Any]:
+        """What `run.json` says beside the recipe."""
+        return {
+            "run_id": self.run_id,
+            "overrides": self.overrides,
+            "versions": self.versions,
+            "freeze_sha256": environment.freeze_sha256(),
+            "git": self.git,
+            "hardware": self.hardware,
+            "started": iso(self.options.clock()),
+        }
 
     def _warnings(self) -> None:
         if self.lock.taken_over is not None:
@@ -254,7 +242,9 @@ class Runner:
         step, out = self.steps[planned.kind], self.paths.step(planned.name)
         named = plan.inputs_of(planned, step, self.recipe.stages, self.tries, self.plan)
         inputs = {name: self.outputs[name] for name in named}
-        material = plan.material(planned, step, recipe, self.engine, inputs, self._tries_of(planned, step))
+        skipped = step.skipped(recipe, planned.stage, self.options.run_dir)
+        tries = self._tries_of(planned, step)
+        material = plan.material(planned, step, recipe, self.engine, inputs, tries, skipped)
         key = plan.key_of(material)
         forced = planned.name in self.options.force
         reused = not forced and (artifacts.is_done(out, key) or self._adopted(planned.name, key))
@@ -342,6 +332,7 @@ class Runner:
             step=name,
             key=key,
             material=material,
+            holds_model=step.holds_model and not material["skipped"],
             inputs=inputs,
             run_dir=self.options.run_dir.resolve(),
             registry=self.options.registry,
@@ -355,7 +346,7 @@ class Runner:
             shard=self.options.share_of(name),
             facts={**facts, "git": self.git, "hardware": self.hardware, "overrides": self.overrides},
         )
-        process, pipe = self.launcher.start(main, job, heavy=step.holds_model)
+        process, pipe = self.launcher.start(main, job, heavy=job.holds_model)
         measured = forecast.busy if forecast and forecast.measured else None
         limits = Limits(step.time_limit_s, step.heartbeat_limit_s, measured)
         by_work = functools.partial(self.outlook.of_work, name)

@@ -19,7 +19,7 @@ from pipeline.locks import RunLock
 from pipeline.protocol import RunPaths
 from pipeline.steps.base import Shard
 
-NOTE = "shard.json"
+NOTE = ".shard.json"  # hidden: it is no output of the step
 BATCH_TOKENS = ".batch_tokens"
 PARTS = "*.part"
 

@@ -92,7 +92,8 @@ def measured(root: Path, stage: int) -> dict[str, dict[str, Any]]:
         for condition, counts in _conditions(root / name / "summary.json", stage).items():
             if condition not in CONDITIONS:
                 continue
-            low, high = wilson_interval(counts["strict"], counts["trials"])
+            curtailed = counts.get("curtailed")  # a biased rate is shown without an interval
+            low, high = (0.0, 1.0) if curtailed else wilson_interval(counts["strict"], counts["trials"])
             rates[condition] = {
                 "successes": counts["strict"],
                 "trials": counts["trials"],

@@ -40,8 +40,9 @@ class Job:
     """One attempt at one step; it crosses the process boundary, so everything in it can be pickled.
 
     `facts` go into the manifest as they are; `prepare` names the module whose `prepare(threads, seed)` readies torch
-    for steps that hold a model ("" for none). `prior_seconds` were spent on earlier attempts at the same key;
-    `deadline` (unix seconds) is when the run will be stopped, None for never.
+    for steps that hold a model ("" for none), `holds_model` whether this attempt does: a step that is skipped needs
+    none. `prior_seconds` were spent on earlier attempts at the same key; `deadline` (unix seconds) is when the run will
+    be stopped, None for never.
     """
 
     recipe: Recipe
@@ -56,6 +57,7 @@ class Job:
     attempt: int
     threads: int | None
     price_per_hour: float | None
+    holds_model: bool = False
     prior_seconds: float = 0.0
     deadline: float | None = None
     heartbeat_s: float = 10.0
@@ -195,10 +197,11 @@ def run_step(job: Job, reporter: PipeReporter) -> None:
     step = load_registry(job.registry)[job.kind]
     names = (job.recipe, job.stage, job.step, job.key, job.run_dir, job.out)
     context = StepContext(*names, reporter, job.attempts, job.deadline, job.shard)
-    if step.holds_model and job.prepare:
+    if job.holds_model and job.prepare:
         importlib.import_module(job.prepare).prepare(job.threads, context.seed())
     started, start = time.time(), time.monotonic()
-    summary = step.run(context)
+    skipped = job.material["skipped"]
+    summary = {"skipped": skipped} if skipped else step.run(context)
     if job.shard is not None:  # the rest of the rows is made elsewhere: this is no result yet
         shards.publish(job.out, job.step, job.key, job.shard)
         raise Stopped

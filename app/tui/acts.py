@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from textual.widget import Widget
 
@@ -14,7 +14,7 @@ from app.reduce import OFF
 from app.tui.log_acts import LOG_ACTS
 from app.tui.place_acts import PLACE_ACTS
 from app.tui.prompt import Prompt
-from app.tui.switch import VIEWS, View
+from app.tui.switch import VIEWS, Shows, View
 from app.tui.widgets.cost_meter import per_hour
 from app.tui.widgets.log_view import LogView
 from app.tui.widgets.panel import Panel
@@ -55,6 +55,8 @@ async def first_look(app: PanelApp, spec: View) -> None:
     widget.display = False
     await app.views.mount(widget)
     if app.wanted == spec.name:
+        picture = app.bridge.looked_at(app.bridge.picture(), spec.name)
+        cast(Shows, widget).show(picture, app.bridge.logs)  # its first frame need not be an empty one
         app.views.current = spec.id
         app.call_after_refresh(settle, app)
 

@@ -102,15 +102,21 @@ class Boards:
         fresh, self._fresh = self._fresh, False
         return self.shelf.advance() or fresh or bool(faded)
 
-    def again(self, now: float) -> None:
-        """Read at once, or as soon as the reading under way is over: something was done from here."""
+    def again(self, now: float, then: Callable[[], None]) -> None:
+        """Read at once, or as soon as the reading under way is over: something was done from here. `then` is called
+        when it has been read at once."""
         self._looked = float("-inf")
-        self._begin(now)
+        begun = self._begin(now)
+        if begun is not None:
+            begun.add_done_callback(lambda _: then())
 
-    def _begin(self, now: float) -> None:
-        if self.root is not None and (self._task is None or self._task.done()):
-            self._looked = now
-            self._task = asyncio.get_running_loop().create_task(self._read(self.root, now))
+    def _begin(self, now: float) -> asyncio.Task[None] | None:
+        """Read, unless that is under way."""
+        if self.root is None or not (self._task is None or self._task.done()):
+            return None
+        self._looked = now
+        self._task = asyncio.get_running_loop().create_task(self._read(self.root, now))
+        return self._task
 
     def column(self, name: str) -> tuple[Card, ...]:
         """The cards shown under one lane, most urgent first."""

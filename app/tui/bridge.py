@@ -67,9 +67,9 @@ class Bridge:
             return picture
         return replace(picture, state=self.browse.look(picture.state))
 
-    def again(self) -> None:
-        """Something was done from here: its files are read at once."""
-        self.boards.again(self.clock())
+    def again(self, then: Callable[[], None]) -> None:
+        """Something was done from here: its files are read at once, and `then` may paint them."""
+        self.boards.again(self.clock(), then)
         self.desk.again()
 
     def touch(self) -> None:

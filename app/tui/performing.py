@@ -39,7 +39,7 @@ async def perform(app: PanelApp, action_id: str, args: Mapping[str, Any] | None 
     finally:
         app.early = None
         app.under_way.discard(action_id)
-        app.bridge.again()
+        app.bridge.again(app.tick)
 
 
 def to_ask(action: Action, given: Mapping[str, Any]) -> list[Param]:

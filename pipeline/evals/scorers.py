@@ -57,6 +57,13 @@ def runs_on(text: str) -> bool:
     return TURN.search(text) is not None or _FIRST_LINE_TURN.match(text) is not None
 
 
+def decided(text: str) -> bool:
+    """Whether whatever may follow changes neither score: a new turn stands behind the answer, or in its place. A turn
+    in the very first line that the answer may still follow ("Response:") decides nothing."""
+    text = text.lstrip()
+    return TURN.search(text) is not None or _FIRST_LINE_TURN.match(text) is not None
+
+
 def cut(text: str) -> str:
     """The answer up to the first turn boundary or blank line, trimmed. A blank line after a colon ("Here are three
     fruits:") does not end an answer."""

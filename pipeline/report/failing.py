@@ -55,10 +55,12 @@ def kind(row: Mapping[str, Any]) -> str:
 def families(files: RunFiles, stage: int, decision: Decision | None) -> list[FamilyFailures]:
     """Every family of a stage's set under the tuned model, the worst first; none without an evaluation."""
     found: dict[str, FamilyFailures] = {}
+    measured = set()
     for row in files.rows(files.evaluation(stage, TUNED)):
         name = str(row.get("family"))
         one = found.setdefault(name, FamilyFailures(name))
         one.n += 1
+        measured.add(row.get("item"))
         one.lenient += row.get("lenient") is True
         if row.get("strict") is True:
             one.strict += 1
@@ -66,7 +68,7 @@ def families(files: RunFiles, stage: int, decision: Decision | None) -> list[Fam
             one.kinds[kind(row)] += 1
     for row in files.rows(files.evaluation(stage, FEW_SHOT)):
         shown = found.get(str(row.get("family")))
-        if shown is not None:
+        if shown is not None and row.get("item") in measured:  # a curtailed evaluation holds fewer
             shown.shown = (shown.shown or 0) + (row.get("strict") is True)
     for test in (decision.detail.get("families") or ()) if decision else ():
         if str(test.get("family")) in found:

@@ -26,7 +26,7 @@ from pipeline.steps.common import (
     generate,
     stage_of,
 )
-from pipeline.steps.headroom import teaching
+from pipeline.steps.headroom import nothing_to_teach
 from pipeline.steps.weights import Opened, open_role
 
 
@@ -130,7 +130,8 @@ def _record(ctx: StepContext, opened: Opened, asked: _Asked, principle: str, don
 
 STEP = Step(
     name="answer",
-    run=teaching(run),
+    run=run,
+    skipped=nothing_to_teach,
     inputs=lambda stage, earlier: (f"stage-{stage}/generate", *after_stage(earlier)),
     reads=(
         "model", "stages", "precision.generate", "data.families", "data.few_shot", "data.answers",

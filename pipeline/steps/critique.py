@@ -20,7 +20,7 @@ from pipeline.records import Answer, Judgement, Revision, read_records, write_re
 from pipeline.steps.answer import calibration
 from pipeline.steps.base import Step, StepContext
 from pipeline.steps.common import ENGINE_MODULES, after_stage, families_of, stage_of
-from pipeline.steps.headroom import teaching
+from pipeline.steps.headroom import nothing_to_teach
 from pipeline.steps.judging import Judge, Judged
 from pipeline.steps.weights import open_role
 
@@ -163,15 +163,17 @@ def _scored(judgement: Judgement, model: Calibration) -> Judgement:
 
 STEP = Step(
     name="critique",
-    run=teaching(run),
+    run=run,
+    skipped=nothing_to_teach,
     inputs=lambda stage, earlier: (f"stage-{stage}/answer", f"stage-{stage}/revise", *after_stage(earlier)),
     reads=(
         "model", "stages", "precision.generate", "data.families", "data.critic_orders", "data.accept_precision",
         "data.calibration_items",
     ),
     modules=(
-        *ENGINE_MODULES, "pipeline.steps.critique", "pipeline.steps.judging", "pipeline.data.critics",
-        "pipeline.stages", "pipeline.constitution", "pipeline.evals",
+        *ENGINE_MODULES, "pipeline.steps.critique", "pipeline.steps.answer", "pipeline.data.dedup",
+        "pipeline.steps.judging", "pipeline.data.critics", "pipeline.stages", "pipeline.constitution",
+        "pipeline.evals",
     ),
     holds_model=True,
     time_limit_s=7200.0,

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline import tokenise
 from pipeline.records import Pair, read_records
 from pipeline.steps.base import Step, StepContext
-from pipeline.steps.headroom import teaching
+from pipeline.steps.headroom import nothing_to_teach
 from pipeline.steps.sft import TRAIN_MODULES
 from pipeline.steps.weights import stage_base
 
@@ -50,10 +50,11 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
 
 STEP = Step(
     name="dpo",
-    run=teaching(run),
+    run=run,
+    skipped=nothing_to_teach,
     inputs=lambda stage, _earlier: (f"stage-{stage}/sft", f"stage-{stage}/pairs"),
     reads=("model", "stages", "precision.train", "train"),
-    modules=(*TRAIN_MODULES, "pipeline.steps.dpo"),
+    modules=(*TRAIN_MODULES, "pipeline.steps.dpo", "pipeline.steps.sft"),
     holds_model=True,
     time_limit_s=10800.0,
 )

@@ -18,7 +18,7 @@ from pipeline.evals.items import split
 from pipeline.recipe import Recipe
 from pipeline.steps.base import Step, StepContext
 from pipeline.steps.common import ENGINE_MODULES, after_stage, stage_of
-from pipeline.steps.headroom import base_folder, level, teaching
+from pipeline.steps.headroom import base_folder, level, nothing_to_teach
 from pipeline.steps.measuring import (
     HeldOut,
     Measuring,
@@ -94,10 +94,10 @@ def _curtailed(recipe: Recipe) -> bool:
 def _settled(measuring: Measuring, own: HeldOut) -> Settled:
     """Stops the candidate's evaluation, exactly, once its gate can no longer advance."""
     ctx, gate = measuring.ctx, stage_of(measuring.ctx).gate
-    conditions = {**read_conditions(base_folder(ctx), ctx.stage), **measuring.results(own)}
+    conditions = {**read_conditions(base_folder(ctx, ctx.stage), ctx.stage), **measuring.results(own)}
     better_than = gate.better_than if ctx.earlier else "base"
     alpha = ctx.recipe.evaluation.alpha
-    rule = Curtailment.of_gate(len(own.items), level(ctx), conditions, better_than, gate.level, alpha)
+    rule = Curtailment.of_gate(len(own.items), level(ctx.recipe, ctx.stage), conditions, better_than, gate.level, alpha)
     return lambda rows: rule.settled(ItemOutcome(r.item, r.family, r.template, r.strict, r.lenient) for r in rows)
 
 
@@ -119,7 +119,8 @@ def _same_twice(measuring: Measuring, opened: Opened, sets: Sequence[HeldOut]) -
 
 STEP = Step(
     name="evaluate",
-    run=teaching(run),
+    run=run,
+    skipped=nothing_to_teach,
     inputs=lambda stage, earlier: (
         ("stage-0/evaluate", f"stage-{stage}/sft", f"stage-{stage}/dpo", *after_stage(earlier)) if stage else ()
     ),

@@ -24,7 +24,7 @@ from pipeline.stages.base import Family
 from pipeline.steps.base import Step, StepContext
 from pipeline.steps.common import families_of, guard_of, stage_of
 from pipeline.steps.critique import revisions_of
-from pipeline.steps.headroom import teaching
+from pipeline.steps.headroom import nothing_to_teach
 from pipeline.steps.safety import verdicts_of
 
 
@@ -207,7 +207,8 @@ def _write(ctx: StepContext, name: str, body: Mapping[str, Any]) -> None:
 
 STEP = Step(
     name="filter",
-    run=teaching(run),
+    run=run,
+    skipped=nothing_to_teach,
     inputs=lambda stage, earlier: (
         *(f"stage-{k}/filter" for k in earlier),
         *(f"stage-{stage}/{kind}" for kind in ("answer", "revise", "critique")),
@@ -215,6 +216,10 @@ STEP = Step(
     reads=("stages", "data"),
     modules=(
         "pipeline.steps.filter",
+        "pipeline.steps.answer",
+        "pipeline.steps.common",
+        "pipeline.steps.judging",
+        "pipeline.steps.safety",
         "pipeline.steps.critique",
         "pipeline.constitution",
         "pipeline.data",

@@ -10,7 +10,7 @@ from pipeline.artifacts import write_atomic
 from pipeline.comparisons import ConditionResult
 from pipeline.conditions import read_conditions, read_json
 from pipeline.gate_input import NEAR
-from pipeline.gates import AaCheck, Audit, EarlierStage, GateInput, decide
+from pipeline.gates import BASE, AaCheck, Audit, EarlierStage, GateInput, decide
 from pipeline.steps.base import Step, StepContext
 from pipeline.steps.common import held_out, stage_of
 from pipeline.steps.headroom import base_folder, beside_conditions, level, nothing_to_teach, threshold_of
@@ -22,15 +22,15 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
     stage = stage_of(ctx)
     own = ctx.input(f"stage-{ctx.stage}/evaluate")
     zero = read_json(ctx.input("stage-0/evaluate") / "summary.json")
-    trained = not nothing_to_teach(ctx)
+    trained = not nothing_to_teach(ctx.recipe, ctx.stage, ctx.run_dir)
     decision = decide(
         GateInput(
             stage=ctx.stage,
             name=stage.name,
             planned=len(held_out(ctx, ctx.stage)),
-            level=level(ctx),
+            level=level(ctx.recipe, ctx.stage),
             conditions={
-                **read_conditions(base_folder(ctx), ctx.stage),
+                **read_conditions(base_folder(ctx, ctx.stage), ctx.stage),
                 **beside_conditions(ctx),
                 **read_conditions(own, ctx.stage),
             },
@@ -55,14 +55,17 @@ def _earlier(ctx: StepContext) -> Iterator[EarlierStage]:
     """Every earlier set under the candidate and under the model it started from."""
     for number in ctx.earlier:
         now = read_conditions(ctx.input(f"stage-{ctx.stage}/evaluate"), number).get(TUNED)
-        before = _before(ctx, number)
+        base = read_conditions(base_folder(ctx, number), number).get(BASE)
+        before = _before(ctx, number) or base
         wanted = _kept_level(ctx, number)
-        delta = ctx.recipe.evaluation.keep_delta
-        yield EarlierStage(number, wanted if _held(before, wanted) else 0.0, now, before, delta)
+        level = wanted if before is None or _held(before, wanted) else 0.0
+        planned = len(held_out(ctx, number))
+        yield EarlierStage(number, level, now, before, ctx.recipe.evaluation.keep_delta, base, planned)
 
 
 def _before(ctx: StepContext, number: int) -> ConditionResult | None:
-    """An earlier set under the model that this stage started from: the last one that was trained measured it."""
+    """An earlier set under the model that this stage started from: the last one that was trained measured it. None
+    where every one since was skipped; what the base had there is then what can be lost."""
     found = (read_conditions(ctx.input(f"stage-{k}/evaluate"), number).get(TUNED) for k in reversed(ctx.earlier))
     return next((result for result in found if result is not None), None)
 
@@ -71,12 +74,12 @@ def _kept_level(ctx: StepContext, number: int) -> float:
     rule = ctx.recipe.evaluation
     if rule.keep is not None:
         return rule.keep
-    return min(stage_of(ctx).gate.keep.get(number, 0.0), threshold_of(ctx, number))
+    return min(stage_of(ctx).gate.keep.get(number, 0.0), threshold_of(ctx.recipe, number))
 
 
-def _held(before: ConditionResult | None, wanted: float) -> bool:
+def _held(before: ConditionResult, wanted: float) -> bool:
     """Whether the level was there to be lost: a set that never reached it can only fall by the paired test."""
-    return before is None or before.successes("strict") / max(1, before.trials) + NEAR >= wanted
+    return before.successes("strict") / max(1, before.trials) + NEAR >= wanted
 
 
 def _audit(summary: Mapping[str, Any]) -> Audit | None:
@@ -106,6 +109,9 @@ STEP = Step(
     reads=("stages", "evaluation", "data.families"),
     modules=(
         "pipeline.steps.gate",
+        "pipeline.steps.common",
+        "pipeline.conditions",
+        "pipeline.evals",
         "pipeline.steps.headroom",
         "pipeline.gates",
         "pipeline.gate_input",

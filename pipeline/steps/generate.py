@@ -28,7 +28,7 @@ from pipeline.steps.common import (
     guard_of,
     stage_of,
 )
-from pipeline.steps.headroom import teaching
+from pipeline.steps.headroom import nothing_to_teach
 from pipeline.steps.weights import Opened, open_role
 
 MAX_ROUNDS = 6
@@ -183,15 +183,16 @@ def _unique(records: Sequence[Instruction]) -> list[Instruction]:
 
 STEP = Step(
     name="generate",
-    run=teaching(run),
+    run=run,
+    skipped=nothing_to_teach,
     inputs=lambda _stage, earlier: ("stage-0/evaluate", *after_stage(earlier)),
     reads=(
         "model", "stages", "precision.generate", "data.families", "data.instructions", "data.pool_seeds",
         "data.instruction_temperature", "data.top_p", "data.rouge_limit",
-        "evaluation.train_despite_no_headroom",
     ),
     modules=(
-        *ENGINE_MODULES, "pipeline.steps.generate", "pipeline.data.dedup", "pipeline.data.leakage", "pipeline.stages",
+        *ENGINE_MODULES, "pipeline.steps.generate", "pipeline.data.dedup", "pipeline.data.leakage",
+        "pipeline.evals.items", "pipeline.stages",
     ),
     holds_model=True,
     time_limit_s=7200.0,

@@ -18,7 +18,7 @@ from pipeline.records import EvalResult, Opinion, read_records, side, write_reco
 from pipeline.stages.base import Family
 from pipeline.steps.base import Step, StepContext
 from pipeline.steps.common import ENGINE_MODULES, after_stage, stage_of
-from pipeline.steps.headroom import base_folder, teaching
+from pipeline.steps.headroom import base_folder, nothing_to_teach
 from pipeline.steps.judging import Judge, Judged
 from pipeline.steps.weights import Opened, open_engine
 
@@ -80,7 +80,7 @@ def _labelled(ctx: StepContext, families: Sequence[Family] | Any) -> Iterator[Ro
 
 def _answers(ctx: StepContext, families: Mapping[str, Family]) -> Iterator[Row]:
     """What was answered to these families' held-out items, cut as the lenient score cut it."""
-    own, base = ctx.input(f"stage-{ctx.stage}/evaluate"), base_folder(ctx)
+    own, base = ctx.input(f"stage-{ctx.stage}/evaluate"), base_folder(ctx, ctx.stage)
     for condition in CONDITIONS:
         path = (base if condition == BASE else own) / f"set-{ctx.stage}" / f"{condition}.jsonl"
         for row in read_records(path, EvalResult) if path.exists() else ():
@@ -150,12 +150,14 @@ def _warn_if_blind(ctx: StepContext, labelled: Mapping[str, Any]) -> None:
 
 STEP = Step(
     name="judge",
-    run=teaching(run),
+    run=run,
+    skipped=nothing_to_teach,
     inputs=lambda stage, earlier: ("stage-0/evaluate", f"stage-{stage}/evaluate", *after_stage(earlier)),
     reads=("model", "stages", "precision.evaluate", "data.families", "data.critic_orders"),
     modules=(
-        *ENGINE_MODULES, "pipeline.steps.judge", "pipeline.steps.judging", "pipeline.steps.headroom",
-        "pipeline.data.critics", "pipeline.evals", "pipeline.stages", "pipeline.stats", "pipeline.constitution",
+        *ENGINE_MODULES, "pipeline.steps.judge", "pipeline.comparisons", "pipeline.conditions", "pipeline.gate_input",
+        "pipeline.gates", "pipeline.steps.judging", "pipeline.steps.headroom", "pipeline.data.critics",
+        "pipeline.evals", "pipeline.stages", "pipeline.stats", "pipeline.constitution",
     ),
     holds_model=True,
     on_block=True,

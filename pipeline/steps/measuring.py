@@ -193,7 +193,7 @@ class Measuring:
                 prompt_ids=tuple(opened.tokens.prompt(text)),
                 max_new_tokens=held.families[item.family].max_new_tokens,
                 stops=(condition.taught,) if condition.taught else (),
-                over=_settled,
+                over=scorers.decided,
                 logprobs=False,
             )
             for item, text in zip(held.items, texts, strict=True)
@@ -276,8 +276,3 @@ def first(held: HeldOut, count: int) -> HeldOut:
 def planned_answers(sets: Sequence[HeldOut], conditions: int) -> int:
     """Answers that so many conditions on these sets need."""
     return conditions * sum(len(held.items) for held in sets)
-
-
-def _settled(text: str) -> bool:
-    """Whether the scores are decided: something stands behind the end of the answer, so more text changes nothing."""
-    return scorers.runs_on(text) or scorers.cut(text) != text.strip()

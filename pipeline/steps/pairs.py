@@ -24,7 +24,7 @@ from pipeline.steps.base import Step, StepContext
 from pipeline.steps.common import ENGINE_MODULES, families_of, generate, stage_of
 from pipeline.steps.critique import distinct, evidence, revisions_of
 from pipeline.steps.filter import known_right
-from pipeline.steps.headroom import teaching
+from pipeline.steps.headroom import nothing_to_teach
 from pipeline.steps.judging import Judge
 from pipeline.steps.weights import Opened, open_engine
 
@@ -256,14 +256,16 @@ def _summary(pairs: Sequence[Pair]) -> dict[str, Any]:
 
 STEP = Step(
     name="pairs",
-    run=teaching(run),
+    run=run,
+    skipped=nothing_to_teach,
     inputs=lambda stage, _earlier: tuple(
         f"stage-{stage}/{kind}" for kind in ("answer", "revise", "filter", "critique", "sft")
     ),
     reads=("model", "stages", "precision.generate", "data"),
     modules=(
-        *ENGINE_MODULES, "pipeline.steps.pairs", "pipeline.steps.judging", "pipeline.steps.critique", "pipeline.data",
-        "pipeline.stages", "pipeline.tokenise",
+        *ENGINE_MODULES, "pipeline.steps.pairs", "pipeline.steps.answer", "pipeline.steps.filter",
+        "pipeline.constitution", "pipeline.evals.scorers", "pipeline.steps.judging", "pipeline.steps.critique",
+        "pipeline.data", "pipeline.stages", "pipeline.tokenise",
     ),
     holds_model=True,
     time_limit_s=7200.0,

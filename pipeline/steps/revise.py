@@ -19,7 +19,7 @@ from pipeline.records import Answer, Critique, Revision, canonical, read_records
 from pipeline.stages.base import Family, Item
 from pipeline.steps.base import Step, StepContext
 from pipeline.steps.common import ENGINE_MODULES, after_stage, draw, example_pool, families_of, generate, stage_of
-from pipeline.steps.headroom import teaching
+from pipeline.steps.headroom import nothing_to_teach
 from pipeline.steps.weights import Opened, open_role
 
 SHOWN = 4
@@ -160,7 +160,8 @@ def _usable(opened: Opened, finish: str, text: str) -> bool:
 
 STEP = Step(
     name="revise",
-    run=teaching(run),
+    run=run,
+    skipped=nothing_to_teach,
     inputs=lambda stage, earlier: (f"stage-{stage}/answer", *after_stage(earlier)),
     reads=(
         "model", "stages", "precision.generate", "data.families", "data.revision_rounds", "data.answer_temperature",

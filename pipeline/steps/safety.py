@@ -20,7 +20,7 @@ from pipeline.records import Answer, Instruction, canonical, read_records, write
 from pipeline.steps.base import Step, StepContext
 from pipeline.steps.common import ENGINE_MODULES, generate
 from pipeline.steps.critique import revisions_of
-from pipeline.steps.headroom import teaching
+from pipeline.steps.headroom import nothing_to_teach
 from pipeline.steps.weights import Opened, open_model
 
 CODES_TOKENS = 24
@@ -183,10 +183,21 @@ def _verdict(ctx: StepContext, opened: Opened, rules: Safety, row: _Row, heard: 
 
 STEP = Step(
     name="safety",
-    run=teaching(run),
+    run=run,
+    skipped=nothing_to_teach,
     inputs=lambda stage, _earlier: tuple(f"stage-{stage}/{kind}" for kind in ("generate", "answer", "revise")),
     reads=("stages", "precision.generate", "data.safety"),
-    modules=(*ENGINE_MODULES, "pipeline.steps.safety", "pipeline.steps.critique", "pipeline.data.safety"),
+    modules=(
+        *ENGINE_MODULES,
+        "pipeline.steps.safety",
+        "pipeline.steps.answer",
+        "pipeline.steps.judging",
+        "pipeline.data.critics",
+        "pipeline.data.dedup",
+        "pipeline.evals.scorers",
+        "pipeline.steps.critique",
+        "pipeline.data.safety",
+    ),
     holds_model=True,
     time_limit_s=7200.0,
 )

@@ -9,7 +9,7 @@ from pipeline import tokenise
 from pipeline.records import SftRow, read_records
 from pipeline.steps.base import Step, StepContext
 from pipeline.steps.common import ENGINE_MODULES, after_stage
-from pipeline.steps.headroom import teaching
+from pipeline.steps.headroom import nothing_to_teach
 from pipeline.steps.weights import stage_base
 
 TRAIN_MODULES = (*ENGINE_MODULES, "pipeline.trainers", "pipeline.tokenise")
@@ -44,7 +44,8 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
 
 STEP = Step(
     name="sft",
-    run=teaching(run),
+    run=run,
+    skipped=nothing_to_teach,
     inputs=lambda stage, earlier: (f"stage-{stage}/filter", *after_stage(earlier)),
     reads=("model", "stages", "precision.train", "train"),
     modules=(*TRAIN_MODULES, "pipeline.steps.sft"),

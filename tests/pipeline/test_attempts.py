@@ -57,6 +57,9 @@ def test_what_was_only_measured_has_been_seen_as_well(tmp_path: Path) -> None:
         {"model": {"id": "other"}},
         {"evaluation": {"threshold": 0.31}},
         {"evaluation": {"alpha": 0.05}},
+        {"evaluation": {"train_despite_no_headroom": True}},
+        {"hardware": {"device": "cpu", "threads": 2}},
+        {"hardware": {"device": "cpu", "threads": 1, "engine": "vllm"}},
     ],
 )
 def test_another_candidate_or_another_rule_is_another_attempt(tmp_path: Path, change: dict[str, Any]) -> None:
@@ -107,6 +110,13 @@ def test_from_the_second_attempt_on_the_base_is_measured_on_the_fresh_block_firs
     gate = PlannedStep(1, "gate")
     assert "stage-1/baseline" not in inputs_of(gate, STEPS["gate"], (1,), {1: 1})
     assert "stage-1/baseline" in inputs_of(gate, STEPS["gate"], (1,), {1: 2})
+
+
+def test_a_later_gate_looks_back_on_the_base_of_an_earlier_stages_fresh_block() -> None:
+    gate, evaluate = PlannedStep(2, "gate"), PlannedStep(2, "evaluate")
+    tries = {1: 2, 2: 1}
+    assert "stage-1/baseline" in inputs_of(gate, STEPS["gate"], (1, 2), tries)
+    assert "stage-1/baseline" not in inputs_of(evaluate, STEPS["evaluate"], (1, 2), tries)
 
 
 def test_steps_that_look_at_a_block_say_so_and_no_others() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from pipeline.recipe import Model, Recipe
 from pipeline.runner import run
 from pipeline.steps import gate as gate_step
 from pipeline.steps.base import StepContext
-from tests.pipeline.fake_chain import chain, decide, ran, told
+from pipeline.steps.headroom import nothing_to_teach
+from tests.pipeline.fake_chain import CHAIN, chain, decide, ran, told
+from tests.pipeline.gate_tools import result
 from tests.pipeline.model_tools import Memory
 
 CHANGED = {"train": {"sft": {"learning_rate": 3e-4}}}
@@ -121,6 +124,52 @@ def test_what_a_changed_recipe_did_not_reach_is_not_shown_as_its_own(tmp_path: P
     decide(tmp_path, 1, "PASS")
     assert run(chain(tmp_path, supersede=True)) == 0
     assert artifacts.digest(tmp_path / "run") == first
+
+
+def test_whether_a_stage_is_skipped_stands_in_the_keys_of_its_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one threshold skips another trains: neither result may be taken for the other's."""
+
+    def said(recipe: Recipe, stage: int, _run_dir: Path) -> str:
+        return "no headroom" if stage == 1 and recipe.evaluation.threshold == 0.1 else ""
+
+    for kind, step in list(CHAIN.items()):
+        if step.skipped is nothing_to_teach:
+            monkeypatch.setitem(CHAIN, kind, replace(step, skipped=said))
+    low, high = ({"evaluation": {"threshold": share}} for share in (0.1, 0.9))
+    assert run(chain(tmp_path, fields=low)) == 0
+    assert manifest(tmp_path, "stage-1/generate")["summary"] == {"skipped": "no headroom"}
+    assert [name for name in ran(tmp_path) if name.startswith("stage-1")] == ["stage-1/gate", "stage-1/merge"]
+    skipped = artifacts.digest(tmp_path / "run")
+    assert run(chain(tmp_path, fields=high, supersede=True)) == 0
+    assert told(tmp_path, "stage-1/generate")["previous"] is None
+    assert run(chain(tmp_path, fields=low, supersede=True)) == 0
+    assert artifacts.digest(tmp_path / "run") == skipped
+
+
+def test_a_set_that_only_the_base_was_measured_on_is_kept_at_what_the_base_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage in the middle was skipped: no model of the chain has seen its set."""
+    three = Recipe(name="r", description="d", model=Model(id="tiny"), stages=(1, 2, 3))
+    ctx = StepContext(three, 3, "stage-3/gate", "k", tmp_path, tmp_path, Memory())
+    held: dict[tuple[str, int], Any] = {
+        ("stage-3/evaluate", 1): {"tuned": result("tuned", 110)},
+        ("stage-3/evaluate", 2): {"tuned": result("tuned", 100)},
+        ("stage-1/evaluate", 1): {"tuned": result("tuned", 115)},
+    }
+
+    def read(folder: Path, number: int) -> Any:
+        return held.get((folder.relative_to(tmp_path).as_posix(), number), {})
+
+    monkeypatch.setattr(gate_step, "read_conditions", read)
+    for strict, level in ((118, 0.9), (60, 0.0)):  # of 120: the base had it, or never had it to lose
+        held["stage-0/evaluate", 2] = {"base-formatted": result("base-formatted", strict)}
+        _, second = gate_step._earlier(ctx)
+        assert second.before is not None
+        assert (second.before.condition, second.before.successes("strict")) == ("base-formatted", strict)
+        assert second.level == pytest.approx(level)
 
 
 def test_a_damaged_directory_makes_nothing_behind_it_stale(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_the_spending_of_earlier_sessions_counts_against_the_budget_of_a_resumed
     assert total >= 40 > total - spent  # alone the second session would have gone on
     for done in run_dir_of(tmp_path).rglob("DONE"):
         assert artifacts.verify(done.parent) == []
-    assert run(options(tmp_path, recipe=recipe(budget={"usd": 1000}), supersede=True)) == 0
+    assert run(options(tmp_path, recipe=recipe(budget={"usd": 1000}))) == 0
 
 
 def test_a_deadline_in_hours_counts_from_the_first_session(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.gates import Decision
 from pipeline.protocol import Event, Verdict
-from pipeline.report import wording
+from pipeline.report import failing, wording
 from pipeline.report.answer import answer
 from pipeline.report.reading import RunFiles
 from pipeline.report.report import render
@@ -308,6 +308,16 @@ def test_a_failing_gate_says_which_families_fail_and_how(chain: Path) -> None:
     assert "had 40 of 120 right on the same items: the stage's training added 5." in text
     assert "In 1 of 8 families" in text
     assert "wrong 48, runaway 27" in table
+
+
+def test_an_early_end_compares_no_family_with_items_that_were_left_out(chain: Path) -> None:
+    files = RunFiles(chain)
+    path = files.evaluation(2, "tuned")
+    rows = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(rows[:16]))
+    for one in failing.families(RunFiles(chain), 2, None):
+        assert one.shown is not None
+        assert one.shown <= one.n
 
 
 def test_the_other_side_of_the_test_is_whoever_the_gate_compares_with(chain: Path) -> None:

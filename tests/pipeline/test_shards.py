@@ -98,6 +98,8 @@ def test_every_share_makes_something_and_no_row_twice(made: list[Path]) -> None:
     parts = [list(shards._positions(root / STEP / "records.part")) for root in made]
     assert all(parts)
     assert len([pos for part in parts for pos in part]) == len(set().union(*parts)) == 6
+    notes = [(root / STEP / shards.NOTE) for root in made]
+    assert all(note.is_file() and note not in artifacts.output_files(note.parent) for note in notes)
 
 
 def test_a_share_that_is_missing_or_there_twice_is_refused(given: list[Path], tmp_path: Path) -> None:

@@ -72,6 +72,15 @@ def test_rates_of_finished_evaluations_show_before_the_gate_and_nothing_is_fille
     assert status.status(tmp_path)["stages"][0]["rates"] == {"base-raw": expected}
 
 
+def test_a_curtailed_evaluations_rate_has_no_interval_before_the_gate_either(tmp_path: Path) -> None:
+    begun(tmp_path, START)
+    tuned = {"strict": 3, "lenient": 5, "trials": 50, "curtailed": True, "curtailed_because": "it cannot pass"}
+    summary = {"sets": {"1": {"conditions": {"tuned": tuned}}}}
+    write_atomic(tmp_path / "stage-1/evaluate/summary.json", json.dumps(summary).encode())
+    rate = status.status(tmp_path)["stages"][0]["rates"]["tuned"]
+    assert (rate["successes"], rate["trials"], rate["low"], rate["high"]) == (3, 50, 0.0, 1.0)
+
+
 def test_a_run_whose_holder_is_alive_runs_and_one_whose_holder_died_is_lost(tmp_path: Path) -> None:
     begun(tmp_path, START)
     with RunLock(RunPaths(tmp_path).lock):

@@ -18,7 +18,7 @@ from app.tui.shelf import Unreadable
 from app.tui.widgets.board_column import card_lines, text_lines
 from app.tui.widgets.chosen import Outdated
 from app.tui.widgets.narrow import Narrow, matches
-from app.tui.widgets.panel import MUTED, fitting, text
+from app.tui.widgets.panel import MUTED, fitting, retitle, text
 from app.tui.widgets.rows import Rows
 from app.tui.widgets.tabs import TabLine
 
@@ -86,12 +86,12 @@ class BoardView(Vertical):
         for lane in LANES:
             rows = self.query_one(f"#lane-{lane}", Rows)
             cards = [card for card in boards.column(lane) if matches(asked, card.title, card.id)]
-            flashing = tuple(sorted(boards.changed))
-            rows.fill(cards, partial(card_lines, picture), (boards.cards, asked, flashing), lambda card: card.id)
+            flashing = [card.id for card in cards if card.id in boards.changed]
+            rows.fill(cards, partial(card_lines, picture), (cards, flashing), lambda card: card.id)
             rows.set_class(lane == self.lane, "-current")
             count = str(len(cards)) if boards.cards is not None else "reading"
             only = f" of {len(boards.column(lane))}" if asked else ""
-            rows.border_title = fitting(text((TITLES[lane], "bold"), f" {count}{only}"), g)
+            retitle(rows, fitting(text((TITLES[lane], "bold"), f" {count}{only}"), g))
         self._show_card(picture)
 
     def _show_card(self, picture: Picture) -> None:
@@ -105,7 +105,7 @@ class BoardView(Vertical):
         width = rows.room
         shown = text_lines(found, width)
         rows.fill(shown, lambda line, _w: [fitting(line, picture.glyphs)], (card, type(found), width))
-        rows.border_title = fitting(text(card.id), picture.glyphs)
+        retitle(rows, fitting(text(card.id), picture.glyphs))
 
     def action_lane(self, by: int) -> None:
         """The next lane, round and round."""

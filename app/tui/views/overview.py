@@ -15,7 +15,7 @@ from app.tui.widgets.gpus import MeterPanel
 from app.tui.widgets.log_view import LogView, log_status
 from app.tui.widgets.metrics import MetricsPanel
 from app.tui.widgets.overview_panels import CommandsPanel, LanePanel, NextPanel, ReviewPanel, SyncPanel
-from app.tui.widgets.panel import MUTED, Panel, border_line, fitting, pack, text
+from app.tui.widgets.panel import MUTED, Panel, border_line, fitting, pack, retitle, text
 from app.tui.widgets.plot import PlotPanel
 from app.tui.widgets.pod_panel import PodPanel
 from app.tui.widgets.run_panel import RunPanel
@@ -86,5 +86,4 @@ def show_log(view: LogView, picture: Picture, logs: Logs) -> None:
     parts = log_status(view, g.follow, g.off) if name else [text(("no log yet", MUTED))]
     status = pack(parts, room - left.cell_length - 3, f" {g.dot} ")
     title = fitting(border_line(left, status, room, g.line, "$primary" if view.has_focus else "$border"), g)
-    if view.border_title != title.markup:
-        view.border_title = title
+    retitle(view, title)

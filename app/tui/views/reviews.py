@@ -17,7 +17,7 @@ from app.tui.picture import Picture
 from app.tui.shelf import Unreadable
 from app.tui.widgets.chosen import Outdated
 from app.tui.widgets.narrow import Narrow, matches
-from app.tui.widgets.panel import MUTED, fitting, text
+from app.tui.widgets.panel import MUTED, fitting, retitle, text
 from app.tui.widgets.review_lines import answer_lines, review_lines
 from app.tui.widgets.rows import Rows
 
@@ -90,7 +90,7 @@ class ReviewsView(Vertical):
         )  # fmt: skip
         waiting = sum(card.state == "open" for card in cards)
         said = f"{waiting} open of {len(cards)}" if picture.boards.reviews is not None else "reading"
-        rows.border_title = fitting(text(("REVIEWS", "bold"), f" {said}"), g)
+        retitle(rows, fitting(text(("REVIEWS", "bold"), f" {said}"), g))
         self._show_paper(picture, rows.chosen)
 
     def _show_paper(self, picture: Picture, card: ReviewCard | None) -> None:

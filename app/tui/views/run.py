@@ -24,7 +24,7 @@ from app.tui.shelf import Unreadable
 from app.tui.widgets import records, run_pages
 from app.tui.widgets.chosen import Outdated
 from app.tui.widgets.curves import loss, reward, throughput
-from app.tui.widgets.panel import MUTED, Panel, fitting, text
+from app.tui.widgets.panel import MUTED, Panel, fitting, retitle, text
 from app.tui.widgets.plot import PlotPanel
 from app.tui.widgets.rows import Rows
 from app.tui.widgets.stages import Entry, at_work, entries, entry_line
@@ -105,7 +105,7 @@ class RunView(Horizontal):
             found, lambda entry, width: [fitting(entry_line(picture, entry, width), picture.glyphs)],
             (run, second), lambda entry: entry.key, at_work(found),
         )  # fmt: skip
-        stages.border_title = fitting(run_title(picture), picture.glyphs)
+        retitle(stages, fitting(run_title(picture), picture.glyphs))
         stages.set_class(picture.run_stale, "-stale")
         self.set_class(self.page == "Plots", "-plots")
         self.query_one(TabLine).show(self.page, picture.glyphs)
@@ -123,7 +123,7 @@ class RunView(Horizontal):
                   (self.page, self.stage, width, page.token))  # fmt: skip
         title = run_pages.stage_title(run, self.stage) if run else ""
         note = f" {g.dot} {page.note}" if page.note else ""
-        rows.border_title = fitting(text((self.page.upper(), "bold"), f" {title}", (note, MUTED)), g)
+        retitle(rows, fitting(text((self.page.upper(), "bold"), f" {title}", (note, MUTED)), g))
         self.set_class(page.whole is not None and len(page.items) > 0, "-records")
         if page.whole is not None and rows.chosen is not None:
             room = max(20, whole.room)
@@ -131,7 +131,7 @@ class RunView(Horizontal):
             token = (self.page, self.stage, page.token, rows.cursor, room)
             lines = [fitting(line, g) for line in page.whole(chosen, room)] if token != whole.token else ()
             whole.fill(lines, lambda line, _width: [line], token)
-            whole.border_title = text((f"{rows.cursor + 1:,} of {len(page.items):,}", MUTED))
+            retitle(whole, text((f"{rows.cursor + 1:,} of {len(page.items):,}", MUTED)))
 
     def _page(self, picture: Picture, run: Run, width: int) -> Page:
         """The page that is asked for, or why it cannot be shown."""

@@ -12,10 +12,8 @@ from typing import ClassVar, NamedTuple
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Size
-from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
-from textual.widget import Widget
 
 from app.tui.levels import PATTERN, REACH, Level, level_of
 from app.tui.lines import PLAIN, Line, parse
@@ -23,6 +21,7 @@ from app.tui.search import Matches
 from app.tui.spool import Spool
 from app.tui.widgets.log_paint import Stretch, drawn, pieces
 from app.tui.widgets.log_rows import Row, Rows
+from app.tui.widgets.scrolling import Scrolling
 
 CACHED = 2_000
 COPY_LINES = 10_000
@@ -38,7 +37,7 @@ class _Drawn(NamedTuple):
     level: Level | None
 
 
-class LogCanvas(ScrollView):
+class LogCanvas(Scrolling):
     """Draws `rows` of a spool. `cursor` is the line (by its offset) that keys act on while `follow` is off."""
 
     ALLOW_SELECT = True
@@ -226,12 +225,6 @@ class LogCanvas(ScrollView):
         words = f"{line * 3} {text} "
         style = base + self.get_component_rich_style("log-view--mark", partial=True)
         return Strip([Segment(words + line * (self._width - len(words)), style)]).crop_extend(0, self._width, base)
-
-    def _resize_content(self, size: Size) -> None:
-        """`virtual_size = size` without a layout of the whole screen for every line that comes."""
-        if size != self.virtual_size:
-            self.set_reactive(Widget.virtual_size, size)
-            self._scroll_update(size)
 
     def _widen(self, width: int) -> None:
         if width > self.virtual_size.width and not self.wrap:

@@ -55,5 +55,7 @@ class Narrow(Horizontal):
 
 def matches(asked: str, *texts: str) -> bool:
     """Every word of `asked` stands in one of the texts, whatever its case."""
+    if not asked:
+        return True
     within = " ".join(texts).lower()
     return all(word in within for word in asked.lower().split())

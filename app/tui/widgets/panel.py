@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from textual import events
 from textual.content import Content
 from textual.geometry import Region
+from textual.widget import Widget
 from textual.widgets import Static
 
 from app.tui.picture import Picture
@@ -66,6 +67,12 @@ def border_line(left: Content, right: Content, width: int, line: str, style: str
     if not right.cell_length or gap < 1:
         return left.truncate(max(1, width), ellipsis=True)
     return Content.assemble(left, " ", (line * gap, style), " ", right)
+
+
+def retitle(view: Widget, title: Content) -> None:
+    """Its border's title, set only where it reads differently: setting it paints the whole of it."""
+    if view.border_title != title.markup:
+        view.border_title = title
 
 
 class Panel(Static):

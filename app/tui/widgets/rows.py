@@ -6,20 +6,22 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.visual import RenderOptions
+
+from app.tui.widgets.scrolling import Scrolling
 
 Draw = Callable[[Any, int], Sequence[Content]]
 """The lines of an entry in so many cells; as many as the list's `each`, shorter ones are filled up."""
 
 
-class Rows(ScrollView, can_focus=True, inherit_bindings=False):
+class Rows(Scrolling, can_focus=True, inherit_bindings=False):
     """Entries of `each` lines. What they are and how they look is given with `fill`. Left and right are the view's."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"rows--cursor", "rows--blurred"}
@@ -62,6 +64,7 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
         self._key: Callable[[Any], Hashable] | None = None
         self.token: object = None
         self._strips: dict[tuple[int, bool], list[Strip]] = {}
+        self._common = 1, Style()
 
     @property
     def chosen(self) -> Any:
@@ -93,7 +96,7 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
             place = next((at for at, item in enumerate(items) if key(item) == held), place)
         self.cursor = max(0, min(place, len(items) - 1))
         self._strips.clear()
-        self.virtual_size = Size(self.room, len(items) * self.each)
+        self._resize_content(Size(self.room, len(items) * self.each))
         if self.is_attached:
             self._reveal()
             self.refresh()
@@ -136,7 +139,7 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
 
     def on_resize(self, _event: events.Resize) -> None:
         self._strips.clear()
-        self.virtual_size = Size(self.room, len(self.items) * self.each)
+        self._resize_content(Size(self.room, len(self.items) * self.each))
         self._reveal()
 
     def on_focus(self) -> None:
@@ -145,9 +148,14 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
     def on_blur(self) -> None:
         self.refresh()
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """These rows of the screen; what they have in common is asked once."""
+        self._common = self.room, self.rich_style
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         """One row of the screen."""
-        width, base = self.room, self.rich_style
+        width, base = self._common
         place, line = divmod(round(self.scroll_y) + y, self.each)
         if place >= len(self.items) or self._draw is None:
             return Strip.blank(width, base)
