@@ -18,7 +18,7 @@ from msgspec.structs import asdict, replace
 from app.arming import arm
 from app.clearance import clear
 from app.errors import Refused, UsageError
-from app.events import JobReported
+from app.events import JobReported, RunFollowed
 from app.fleet import LOCAL
 from app.ready import make_ready, reach, secret_env, sources
 from app.runs import RunEntry
@@ -109,7 +109,7 @@ async def resume_run(
 
     Raises Refused when it is alive, and when it has finished and `going` leaves nothing to do.
     """
-    from app.history import run_view
+    from app.history import put_by, run_view
 
     async with supervisor.book.launching():
         entry = supervisor.book.find(before.run_id) or before
@@ -123,6 +123,10 @@ async def resume_run(
                 "Read it with `maxcai run report`; `maxcai run retry` does a step of it again.",
             )
         attempt = await _next_attempt(agent, entry)
+        if attempt == 1 and (kept := put_by(supervisor.workspace, entry)) is not None:
+            said = f"the pod knows nothing of run {entry.run_id} any more: it begins anew there"
+            supervisor.say("warn", f"{said}; what was home of it is kept in {kept}")
+            supervisor.emit(RunFollowed(entry.run_id, entry.recipe, pod.id, anew=True))
         tree, session = await _prepared(supervisor, pod, entry.run_id, entry.recipe)
         entry = replace(entry, pod=pod.id, tree=tree, attempt=attempt, started=supervisor.clock())
         await _launch(supervisor, pod, entry, session, going)

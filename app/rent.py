@@ -258,7 +258,8 @@ async def start_blocked(supervisor: Supervisor, pod: Pod) -> ResumeBlocked:
 
 
 async def keep_trying(supervisor: Supervisor, pod: Pod) -> Pod:
-    """Start a blocked pod, trying again in 1, 2, 5 and then every 10 minutes."""
+    """Start a blocked pod, trying again in 1, 2, 5 and then every 10 minutes. Raises BudgetError when a budget is used
+    up meanwhile."""
     from remote.renting import resuming
 
     def waiting(found: Blocked) -> None:
@@ -267,7 +268,8 @@ async def keep_trying(supervisor: Supervisor, pod: Pod) -> Pod:
 
     with supervisor.activity("pod.start", f"starting pod {pod.name}, as often as it takes"):
         pod = await resuming.keep_trying(
-            supervisor.fleet.provider, pod.id, supervisor.fleet.state_dir, supervisor.clock, waiting=waiting
+            supervisor.fleet.provider, pod.id, supervisor.fleet.state_dir, supervisor.clock, waiting=waiting,
+            permitted=lambda: within_budget(supervisor),
         )  # fmt: skip
     await supervisor.look()
     return pod

@@ -299,8 +299,8 @@ class Runner:
         self.launcher.warm_up()  # not before: a finished run is looked through without importing torch
         while True:
             outcome = self._attempt(planned, step, recipe, key, material, inputs)
-            if outcome.state == "done":
-                return
+            if outcome.state == "done" or artifacts.is_done(self.paths.step(planned.name), key):
+                return  # ended from outside just after its last byte was published: it is done all the same
             if outcome.state == "stopped":
                 raise _Stop
             crashes += outcome.state == "crashed"

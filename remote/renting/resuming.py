@@ -125,15 +125,18 @@ async def keep_trying(
     clock: Callable[[], float],
     *,
     waiting: Callable[[Blocked], None],
+    permitted: Callable[[], Awaitable[object]],
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     tries: int = 12,
     wait_s: float = lifecycle.WAIT_S,
 ) -> Pod:
     """Start the pod, again and again while its machine is full, until it runs.
 
-    `waiting` is told before each pause. Raises NoCapacityOnHost after `tries` refusals, and all else at once.
+    `waiting` is told before each pause; `permitted` is asked before each try and raises where money no longer allows
+    one. Raises NoCapacityOnHost after `tries` refusals, and all else at once.
     """
     for attempt in range(1, tries + 1):
+        await permitted()
         try:
             return await lifecycle.start(provider, pod_id, state_dir, clock, wait_s=wait_s, sleep=sleep)
         except NoCapacityOnHost:

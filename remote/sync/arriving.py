@@ -4,6 +4,7 @@ onto the end of its prefix."""
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,7 +130,8 @@ class Large(Target):
 
 
 class Growing(Target):
-    """A file that only gets longer: its local size is the offset. One that is shorter on the pod starts anew."""
+    """A file that only gets longer: its local size is the offset. One that is shorter on the pod starts anew, beside
+    the longer one, which is put aside as `.NAME.1`, `.NAME.2`, …"""
 
     def __init__(self, file: RemoteFile, final: Path) -> None:
         super().__init__(file)
@@ -137,7 +139,8 @@ class Growing(Target):
         final.parent.mkdir(parents=True, exist_ok=True)
         self.size = final.stat().st_size if final.is_file() else 0
         if self.size > file.size:
-            os.truncate(final, 0)
+            asides = (final.with_name(f".{final.name}.{number}") for number in itertools.count(1))
+            os.replace(final, next(path for path in asides if not path.exists()))
             self.size = 0
         self._out: BinaryIO | None = None
 

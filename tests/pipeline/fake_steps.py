@@ -59,6 +59,11 @@ def kill_fork_server() -> None:
     signal.pause()
 
 
+def hang() -> None:
+    while True:
+        signal.pause()
+
+
 def disk_full() -> None:
     raise OSError(errno.ENOSPC, "No space left on device", "records.part")
 
@@ -81,7 +86,8 @@ FAULTS: Mapping[str, Callable[[], object]] = {
     "kill-fork-server": kill_fork_server,
     "stop-runner": lambda: os.kill(runner_pid(), signal.SIGTERM),
     "stop-runner-twice": stop_twice,
-    "hang": signal.pause,
+    "hang": hang,
+    "finish-late": signal.pause,  # woken by the request for a traceback, just before the kill
     "disk-full": disk_full,
     "refuse": refuse,
     "bad-data": bad_data,

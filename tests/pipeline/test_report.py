@@ -312,7 +312,7 @@ def test_a_failing_gate_says_which_families_fail_and_how(chain: Path) -> None:
 
 def test_an_early_end_compares_no_family_with_items_that_were_left_out(chain: Path) -> None:
     files = RunFiles(chain)
-    path = files.evaluation(2, "tuned")
+    path = chain / files.evaluation(2, "tuned")
     rows = path.read_text().splitlines(keepends=True)
     path.write_text("".join(rows[:16]))
     for one in failing.families(RunFiles(chain), 2, None):

@@ -190,6 +190,13 @@ def test_a_step_that_hangs_is_killed_resumed_once_and_then_failed(tmp_path: Path
     assert events(tmp_path, "step_started")[-1]["attempt"] == 4
 
 
+def test_a_step_that_is_done_when_its_time_is_up_is_not_made_again(tmp_path: Path) -> None:
+    fault(tmp_path, "stage-1/sft", "0 finish-late")
+    assert run(options(tmp_path)) == 0
+    assert [e["attempt"] for e in events(tmp_path, "step_started") if e["step"] == "stage-1/sft"] == [1]
+    assert finished(tmp_path)["stage-1/sft"] == "done"
+
+
 @pytest.mark.parametrize(
     ("what", "words"),
     [

@@ -215,8 +215,12 @@ async def test_growing_files_come_as_prefixes_and_are_completed_when_the_run_is_
     await jobs.launch(agent, jobs.LaunchSpec("A", 1, ("sh", "-c", script)))
     run = Path(agent.run_dir("A"))
     await until((run / "weights.bin").exists)
+    put(dest, "events.jsonl", b"longer, of a run that its pod has forgotten\n")
     report = await pull(agent, "A", dest, chunk=CHUNK)
     assert not report.complete
+    aside = dest / ".events.jsonl.1"
+    assert aside.read_bytes() == b"longer, of a run that its pod has forgotten\n"
+    aside.unlink()
     assert (dest / "events.jsonl").read_text() == "one\n"
     assert report.changed == ("weights.bin",)
     assert not (dest / "weights.bin").exists(), "a file that is being written is not brought under its final name"

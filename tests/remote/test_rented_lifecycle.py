@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from rented import GPU, QUICK, SPEC, Rented, rented
 
 import remote.journal
-from remote.errors import GuardError, NoCapacityOnHost, RemoteError
+from remote.errors import BudgetError, GuardError, NoCapacityOnHost, RemoteError
 from remote.guard.rules import Act, Money, Rules, decide
 from remote.journal import Journal, Phase
 from remote.money import account, billing
@@ -371,9 +371,15 @@ async def test_waiting_for_the_machine_tries_after_1_2_5_and_then_every_10_minut
         if len(told) == 5:
             world.sim.set_stock(GPU, 1)
 
+    async def permitted() -> None:
+        asked.append(world.sim.clock())
+
+    asked: list[float] = []
     running = await resuming.keep_trying(
-        world.provider, pod.id, world.state_dir, world.sim.clock, waiting=waiting, sleep=world.sim.clock.leap
-    )
+        world.provider, pod.id, world.state_dir, world.sim.clock, waiting=waiting, permitted=permitted,
+        sleep=world.sim.clock.leap,
+    )  # fmt: skip
+    assert len(asked) == 6
     assert running.status is PodStatus.RUNNING
     assert [round(found.next_try - found.last) for found in told] == [60, 120, 300, 600, 600]
     assert all(found.pod.status is PodStatus.RESUME_BLOCKED for found in told)
@@ -382,8 +388,31 @@ async def test_waiting_for_the_machine_tries_after_1_2_5_and_then_every_10_minut
     with pytest.raises(NoCapacityOnHost):
         await resuming.keep_trying(
             world.provider, pod.id, world.state_dir, world.sim.clock, waiting=lambda _: None,
-            sleep=world.sim.clock.leap, tries=2,
+            permitted=permitted, sleep=world.sim.clock.leap, tries=2,
         )  # fmt: skip
+
+
+async def test_no_further_try_is_made_once_money_no_longer_allows_it(world: Rented) -> None:
+    pod = await world.created()
+    await world.stop(pod.id)
+    take_gpus(world)
+
+    told: list[Blocked] = []
+
+    async def permitted() -> None:
+        if told:
+            raise BudgetError("the budget for a day is used up")
+
+    def waiting(found: Blocked) -> None:
+        told.append(found)
+        world.sim.set_stock(GPU, 1)
+
+    with pytest.raises(BudgetError):
+        await resuming.keep_trying(
+            world.provider, pod.id, world.state_dir, world.sim.clock, waiting=waiting, permitted=permitted,
+            sleep=world.sim.clock.leap,
+        )  # fmt: skip
+    assert (await world.provider.get(pod.id)).status.over
 
 
 async def test_a_start_without_a_gpu_is_degraded_and_not_ready(state_dir: Path) -> None:
