@@ -101,6 +101,7 @@ class Runner:
         self.gates: list[GateResult] = []
         self.ended_at: str | None = None
         self._warned: set[str] = set()
+        self._told: dict[tuple[Callable[[Recipe, int, Path], str], int], str] = {}
         self.last: tuple[Outcome, float]  # of the last attempt, and the seconds of those before it
 
     def run(self) -> int:
@@ -242,7 +243,7 @@ class Runner:
         step, out = self.steps[planned.kind], self.paths.step(planned.name)
         named = plan.inputs_of(planned, step, self.recipe.stages, self.tries, self.plan)
         inputs = {name: self.outputs[name] for name in named}
-        skipped = step.skipped(recipe, planned.stage, self.options.run_dir)
+        skipped = self._skipped(step.skipped, planned.stage)
         tries = self._tries_of(planned, step)
         material = plan.material(planned, step, recipe, self.engine, inputs, tries, skipped)
         key = plan.key_of(material)
@@ -258,6 +259,12 @@ class Runner:
             self._gate(planned.stage, reused)
         elif planned.kind == "merge":
             self._clear_scratch(planned.stage)
+
+    def _skipped(self, told: Callable[[Recipe, int, Path], str], stage: int) -> str:
+        """What `Step.skipped` says, asked once a stage: what it is told from is finished before any of its steps."""
+        if (told, stage) not in self._told:
+            self._told[told, stage] = told(self.recipe, stage, self.options.run_dir)
+        return self._told[told, stage]
 
     def _adopted(self, name: str, key: str) -> bool:
         """Whether another run's result of this very step was taken over."""
