@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ def strike(ctx: StepContext, batch: int) -> None:
         return
     if not what.endswith("!"):
         path.unlink()
-    FAULTS[what.rstrip("!")]()
+    FAULTS[what.rstrip("!")](ctx)
 
 
 def runner_pid() -> int:
@@ -42,52 +43,58 @@ def runner_pid() -> int:
     return parent.pid
 
 
-def kill_runner() -> None:
+def kill_runner(_ctx: StepContext) -> None:
     os.kill(runner_pid(), signal.SIGKILL)
     signal.pause()  # the lifeline must end this process: nothing else will
 
 
-def stop_twice() -> None:
+def stop_runner(ctx: StepContext) -> None:
+    os.kill(runner_pid(), signal.SIGTERM)
+    while not ctx.reporter.stop_requested():  # until the runner has passed it on
+        time.sleep(0.005)
+
+
+def stop_twice(_ctx: StepContext) -> None:
     os.kill(runner_pid(), signal.SIGTERM)
     signal.pause()  # woken by the runner's own SIGTERM, which came because the first was handled
     os.kill(runner_pid(), signal.SIGTERM)
     signal.pause()
 
 
-def kill_fork_server() -> None:
+def kill_fork_server(_ctx: StepContext) -> None:
     os.kill(os.getppid(), signal.SIGKILL)
     signal.pause()
 
 
-def hang() -> None:
+def hang(_ctx: StepContext) -> None:
     while True:
         signal.pause()
 
 
-def disk_full() -> None:
+def disk_full(_ctx: StepContext) -> None:
     raise OSError(errno.ENOSPC, "No space left on device", "records.part")
 
 
-def refuse() -> None:
+def refuse(_ctx: StepContext) -> None:
     raise StepError("the seed pool is empty. Add seeds to the stage.")
 
 
-def bad_data() -> None:
+def bad_data(_ctx: StepContext) -> None:
     raise DataQualityError("67 % of the instructions are duplicates (limit 30 %). Raise the temperature.")
 
 
-def bug() -> None:
+def bug(_ctx: StepContext) -> None:
     print(1 // 0)
 
 
-FAULTS: Mapping[str, Callable[[], object]] = {
-    "kill-self": lambda: os.kill(os.getpid(), signal.SIGKILL),
+FAULTS: Mapping[str, Callable[[StepContext], object]] = {
+    "kill-self": lambda _: os.kill(os.getpid(), signal.SIGKILL),
     "kill-runner": kill_runner,
     "kill-fork-server": kill_fork_server,
-    "stop-runner": lambda: os.kill(runner_pid(), signal.SIGTERM),
+    "stop-runner": stop_runner,
     "stop-runner-twice": stop_twice,
     "hang": hang,
-    "finish-late": signal.pause,  # woken by the request for a traceback, just before the kill
+    "finish-late": lambda _: signal.pause(),  # woken by the request for a traceback, just before the kill
     "disk-full": disk_full,
     "refuse": refuse,
     "bad-data": bad_data,

@@ -250,6 +250,8 @@ def test_progress_tells_work_time_left_and_the_time_left_of_the_run(tmp_path: Pa
 
 def test_the_runner_resumes_a_slow_step_once_and_then_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.supervise.Watch._slow", lambda self, now: 0.1 if "generate" in self._step else None)
+    (tmp_path / "faults").mkdir()
+    (tmp_path / "faults" / "stage-1.generate").write_text("1 hang!")  # so slow that it is never done meanwhile
     assert run(options(tmp_path)) == 1
     starts = [e["attempt"] for e in said(tmp_path, "step_started") if e["step"] == "stage-1/generate"]
     assert starts == [1, 2]
