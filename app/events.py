@@ -33,14 +33,12 @@ class DataArrived(Struct, frozen=True):
 
 
 class RunFollowed(Struct, frozen=True):
-    """This run is now the one shown. Following the run that is shown already changes nothing, unless it begins `anew`:
-    its pod has forgotten all that is known of it."""
+    """This run is now the one shown. Following the run that is shown already changes nothing."""
 
     run_id: str
     recipe: str | None = None
     pod_id: str | None = None
     pulled: bool = False
-    anew: bool = False
 
 
 class RunLine(Struct, frozen=True):

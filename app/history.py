@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -66,21 +65,10 @@ def mark_home(workspace: Workspace, entry: RunEntry) -> None:
     write_atomic(private_dir(path.parent) / path.name, f"{entry.attempt}\n".encode())
 
 
-def put_by(workspace: Workspace, entry: RunEntry) -> Path | None:
-    """Keep what is home of a run that its pod has forgotten (a disk that was wiped): it begins anew there, under the
-    same attempts' numbers, and must neither overwrite this nor be taken for it.
-
-    Returns the folder that now holds it, None where nothing was home.
-    """
-    for note in (_mark(workspace, entry), _end(workspace, entry)):
-        note.unlink(missing_ok=True)
-    kept: Path | None = None
-    for folder in (workspace.spool_dir(entry.run_id), workspace.run_dir(entry.run_id)):
-        if folder.is_dir() and any(folder.iterdir()):
-            numbers = (folder.with_name(f"{folder.name}.before-{number}") for number in itertools.count(1))
-            kept = next(path for path in numbers if not path.exists())
-            folder.rename(kept)
-    return kept
+def came_home(workspace: Workspace, entry: RunEntry) -> bool:
+    """Whether any of a run's events are here, pulled or followed: then its pod has had it."""
+    folders = (workspace.run_dir(entry.run_id), workspace.spool_dir(entry.run_id))
+    return any((folder / "events.jsonl").is_file() for folder in folders)
 
 
 def note_end(workspace: Workspace, entry: RunEntry, report: JobReported) -> None:

@@ -18,7 +18,7 @@ from msgspec.structs import asdict, replace
 from app.arming import arm
 from app.clearance import clear
 from app.errors import Refused, UsageError
-from app.events import JobReported, RunFollowed
+from app.events import JobReported
 from app.fleet import LOCAL
 from app.ready import make_ready, reach, secret_env, sources
 from app.runs import RunEntry
@@ -107,9 +107,10 @@ async def resume_run(
 ) -> RunEntry:
     """Go on with a run that is over, as its next attempt with the present code.
 
-    Raises Refused when it is alive, and when it has finished and `going` leaves nothing to do.
+    Raises Refused when it is alive, when it has finished and `going` leaves nothing to do, and when its pod has
+    forgotten it (a disk that was wiped) although some of it is home.
     """
-    from app.history import put_by, run_view
+    from app.history import came_home, run_view
 
     async with supervisor.book.launching():
         entry = supervisor.book.find(before.run_id) or before
@@ -123,10 +124,11 @@ async def resume_run(
                 "Read it with `maxcai run report`; `maxcai run retry` does a step of it again.",
             )
         attempt = await _next_attempt(agent, entry)
-        if attempt == 1 and (kept := put_by(supervisor.workspace, entry)) is not None:
-            said = f"the pod knows nothing of run {entry.run_id} any more: it begins anew there"
-            supervisor.say("warn", f"{said}; what was home of it is kept in {kept}")
-            supervisor.emit(RunFollowed(entry.run_id, entry.recipe, pod.id, anew=True))
+        if attempt == 1 and came_home(supervisor.workspace, entry):
+            raise Refused(
+                f"the pod knows nothing of run {entry.run_id} any more: it would be paid for from its beginning",
+                "What is home of it stays. `maxcai run start` begins another run.",
+            )
         tree, session = await _prepared(supervisor, pod, entry.run_id, entry.recipe)
         entry = replace(entry, pod=pod.id, tree=tree, attempt=attempt, started=supervisor.clock())
         await _launch(supervisor, pod, entry, session, going)

@@ -98,7 +98,7 @@ def _data(state: AppState, event: DataArrived) -> AppState:
 
 def _followed(state: AppState, event: RunFollowed) -> AppState:
     run = state.run
-    if run is None or run.run_id != event.run_id or event.anew:
+    if run is None or run.run_id != event.run_id:
         fresh = RunView(event.run_id, event.recipe, pod_id=event.pod_id, seq=-1, pulled=event.pulled)
         return replace(state, run=fresh, streams={})
     after = replace(

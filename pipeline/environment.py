@@ -89,6 +89,11 @@ def hardware(recipe: Recipe, env: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
+def resolved(recipe: Recipe, device: str) -> Recipe:
+    """The recipe with the device that `auto` came to."""
+    return recipe.model_copy(update={"hardware": recipe.hardware.model_copy(update={"device": device})})
+
+
 def price_per_hour(env: Mapping[str, str]) -> float | None:
     """USD/hour of this machine; None when unknown or unreadable, never a guess."""
     try:

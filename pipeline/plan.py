@@ -195,7 +195,7 @@ def material(
         "step": step.name,
         "stage": planned.stage,
         "version": step.version,
-        "modules": {name: module_digest(name) for name in step.modules},
+        "modules": {name: module_digest(name) for name in (*step.modules, *step.modules_if(recipe))},
         "recipe": {path: _field(body, path, planned.name) for path in (*step.reads, *step.reads_if(recipe))},
         "inputs": dict(inputs),
         "attempts": {str(stage): number for stage, number in sorted(attempts.items()) if number > 1},

@@ -68,7 +68,16 @@ def note_overrides(root: Path, overrides: list[dict[str, Any]]) -> list[dict[str
 def check_owner(root: Path, record: Mapping[str, Any], recipe: Recipe, supersede: bool) -> None:
     """Raises UsageError when the directory holds the run of another recipe, naming both and what differs."""
     ours, theirs = recipe.digest(), record["recipe_sha256"]
-    if ours == theirs or supersede:
+    if supersede:
+        return
+    limits = {name: limit for name, limit in (record["recipe"].get("budget") or {}).items() if limit is not None}
+    lost = [name for name in limits if getattr(recipe.budget, name, None) is None]
+    if lost:
+        raise UsageError(
+            f"{root} was begun with a budget ({', '.join(f'{name} {limits[name]:g}' for name in lost)}) that this call "
+            "does not give. Give one again with --set budget…, or lift it with --supersede."
+        )
+    if ours == theirs:
         return
     then = {name: value for name, value in record["recipe"].items() if name not in RUNTIME_FIELDS}
     now = recipe.model_dump(mode="json", exclude=set(RUNTIME_FIELDS))

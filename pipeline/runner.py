@@ -29,7 +29,7 @@ from pipeline.worker import Job, main
 
 MAX_CRASHES = 2
 MAX_LIMITS = 1
-RunMain = Callable[[Path], object]
+Told = Callable[[Recipe, int, Path], str]
 
 
 class StepFailed(PipelineError):
@@ -51,13 +51,15 @@ def run(options: Options) -> int:
     not even the record of the run could be written.
     """
     registry = plan.load_registry(options.registry)
-    tries = attempts.present(options.run_dir, options.recipe) if options.steps is None else {}
+    hardware = environment.hardware(options.recipe, options.env)
+    candidate = environment.resolved(options.recipe, hardware["device"])
+    tries = attempts.present(options.run_dir, candidate) if options.steps is None else {}
     steps = options.steps if options.steps is not None else plan.build(options.recipe, tries)
     named = [name for name in (options.until, *options.force) if name]
     plan.check(steps, registry, named, options.recipe.stages, tries)
     try:
         with RunLock(RunPaths(options.run_dir).lock) as lock:
-            return Runner(options, steps, registry, lock, tries).run()
+            return Runner(options, steps, registry, lock, tries, hardware).run()
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise disk_full(options.run_dir, error) from error
@@ -81,6 +83,7 @@ class Runner:
         registry: Mapping[str, Step],
         lock: RunLock,
         tries: Mapping[int, int],
+        hardware: dict[str, Any],
     ) -> None:
         self.options, self.recipe, self.paths = options, options.recipe, RunPaths(options.run_dir)
         self.plan, self.steps = steps, registry
@@ -88,7 +91,7 @@ class Runner:
         if record is not None:
             rundir.check_owner(options.run_dir, record, self.recipe, options.supersede)
         self.versions = environment.versions()
-        self.hardware = environment.hardware(self.recipe, options.env)
+        self.hardware, self.candidate = hardware, environment.resolved(self.recipe, hardware["device"])
         kept = (record or {}).get("hardware", {}).get("threads")
         if self.hardware["threads"] is None and isinstance(kept, int):
             self.hardware["threads"] = kept
@@ -100,8 +103,7 @@ class Runner:
         self.control, self.outputs, self.worked = Control(), dict[str, str](), False
         self.gates: list[GateResult] = []
         self.ended_at: str | None = None
-        self._warned: set[str] = set()
-        self._told: dict[tuple[Callable[[Recipe, int, Path], str], int], str] = {}
+        self._warned, self._told = set[str](), dict[tuple[Told, int], str]()
         self.last: tuple[Outcome, float]  # of the last attempt, and the seconds of those before it
 
     def run(self) -> int:
@@ -260,7 +262,7 @@ class Runner:
         elif planned.kind == "merge":
             self._clear_scratch(planned.stage)
 
-    def _skipped(self, told: Callable[[Recipe, int, Path], str], stage: int) -> str:
+    def _skipped(self, told: Told, stage: int) -> str:
         """What `Step.skipped` says, asked once a stage: what it is told from is finished before any of its steps."""
         if (told, stage) not in self._told:
             self._told[told, stage] = told(self.recipe, stage, self.options.run_dir)
@@ -376,7 +378,7 @@ class Runner:
             raise StepFailed(f"{planned.name} ended without a result in {out}. Run again; its log may say why.")
         self.outputs[planned.name] = done.outputs
         if planned.kind == "evaluate" and planned.stage:
-            attempts.seen(self.options.run_dir, planned.stage, self.recipe)
+            attempts.seen(self.options.run_dir, planned.stage, self.candidate)
         for row in manifest["outputs"]:
             self._announce(out / row["path"], row["size"], row["sha256"])
         self._announce(out / artifacts.MANIFEST)
@@ -402,7 +404,7 @@ class Runner:
             self._announce(self.paths.gate(stage))
         result = read_gate(self.paths.gate(stage), stage)
         self.gates.append(result)
-        attempts.decided(self.options.run_dir, stage, result, self.recipe)
+        attempts.decided(self.options.run_dir, stage, result, self.candidate)
         if not reused or stage not in self.past.gates:
             self.events.emit("gate", **result.as_event())
         self.options.say(f"stage {stage} gate: {result.verdict}. {result.reason}")

@@ -29,8 +29,8 @@ STEP = 4 * 1024 * 1024
 """Bytes indexed in one go (about 5 ms)."""
 
 HEAD_STEP = 16 * 1024 * 1024
-"""Bytes of the beginning of a big file that are indexed in one go (about 5 ms of the interpreter): a thread waits for the
-interpreter after every step, so that fewer are sooner done beside a screen that is drawn."""
+"""Bytes of the beginning of a big file that are indexed in one go (about 5 ms of the interpreter): a thread waits for
+the interpreter after every step, so that fewer are sooner done beside a screen that is drawn."""
 
 BIG = 8 * 1024 * 1024
 """A file above this size (bytes) is shown from its end before the rest is indexed."""

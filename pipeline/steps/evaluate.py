@@ -38,8 +38,13 @@ EVALUATION_READS = (
 )  # fmt: skip
 EVALUATION_MODULES = (
     *ENGINE_MODULES, "pipeline.steps.evaluate", "pipeline.steps.measuring", "pipeline.steps.ifeval", "pipeline.evals",
-    "pipeline.stages", "pipeline.curtailment",
+    "pipeline.stages",
 )  # fmt: skip
+CURTAILING_MODULES = (
+    "pipeline.curtailment", "pipeline.gate_input", "pipeline.stats", "pipeline.comparisons", "pipeline.conditions",
+    "pipeline.steps.headroom",
+)  # fmt: skip
+"""What decides when a curtailed evaluation stops; a change there makes no other evaluation stale."""
 
 
 def run(ctx: StepContext) -> Mapping[str, Any]:
@@ -129,6 +134,7 @@ STEP = Step(
         tuple(f"evaluation.{name}" for name in ("alpha", "threshold", "margin", "rule")) if _curtailed(recipe) else ()
     ),
     modules=EVALUATION_MODULES,
+    modules_if=lambda recipe: CURTAILING_MODULES if _curtailed(recipe) else (),
     holds_model=True,
     on_block=True,
 )

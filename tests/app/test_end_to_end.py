@@ -172,28 +172,23 @@ async def test_a_killed_pod_server_is_seen_and_the_run_can_be_resumed(controller
     await drained(controller.stream("run.kill"))
 
 
-async def test_a_run_whose_pod_has_forgotten_it_begins_anew_beside_what_was_home(controller: Controller) -> None:
+async def test_a_run_whose_pod_has_forgotten_it_is_not_bought_again_as_a_resume(controller: Controller) -> None:
     await drained(controller.stream("run.start", {"recipe": "long"}))
     entry = controller.supervisor.book.find(None)
     assert entry is not None
     await drained(controller.stream("run.kill"))
     await controller.supervisor.finish(entry)
-    workspace = controller.workspace
-    assert is_home(workspace, entry)
-    before = (workspace.run_dir(entry.run_id) / "events.jsonl").read_bytes()
-    assert before
+    home = controller.workspace.run_dir(entry.run_id)
+    before = (home / "events.jsonl").read_bytes()
     agent = await controller.supervisor.link.agent()
     shutil.rmtree(agent.run_dir(entry.run_id))
-    (resumed,) = await drained(controller.stream("run.resume"))
-    assert (resumed["run_id"], resumed["attempt"]) == (entry.run_id, 1)
-    kept = workspace.run_dir(entry.run_id).with_name(f"{entry.run_id}.before-1")
-    assert (kept / "events.jsonl").read_bytes() == before
-    assert any(str(kept) in notice.text for notice in controller.state.notices)
-    assert not is_home(workspace, entry)
-    assert run_view(workspace, entry).state not in ("cancelled", "failed", "finished")
+    with pytest.raises(Refused, match="knows nothing of run"):
+        await drained(controller.stream("run.resume"))
+    assert (home / "events.jsonl").read_bytes() == before
+    assert is_home(controller.workspace, entry)
+    (started,) = await drained(controller.stream("run.start", {"recipe": "long"}))
+    assert started["run_id"] != entry.run_id
     await drained(controller.stream("run.kill"))
-    await controller.supervisor.finish(entry)
-    assert is_home(workspace, entry)
 
 
 async def test_an_unknown_recipe_costs_a_sentence_and_no_pod(controller: Controller) -> None:

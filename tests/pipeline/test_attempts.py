@@ -58,7 +58,7 @@ def test_what_was_only_measured_has_been_seen_as_well(tmp_path: Path) -> None:
         {"evaluation": {"threshold": 0.31}},
         {"evaluation": {"alpha": 0.05}},
         {"evaluation": {"train_despite_no_headroom": True}},
-        {"hardware": {"device": "cpu", "threads": 2}},
+        {"hardware": {"device": "cuda", "threads": 1}},
         {"hardware": {"device": "cpu", "threads": 1, "engine": "vllm"}},
     ],
 )
@@ -75,6 +75,7 @@ def test_another_candidate_or_another_rule_is_another_attempt(tmp_path: Path, ch
     [
         {"runtime": {"generate_tokens": 99}},
         {"budget": {"usd": 4}},
+        {"hardware": {"device": "cpu", "threads": 2}},
         {"description": "in other words"},
         {"train": {"merge_last": False}},
     ],

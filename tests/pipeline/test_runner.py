@@ -395,6 +395,8 @@ def test_a_budget_in_dollars_stops_resumably_and_says_why(tmp_path: Path, undist
     end = events(tmp_path)[-1]
     assert (end["state"], "usd budget" in end["reason"]) == ("stopped", True)
     assert run(options(tmp_path, recipe=recipe(budget={"usd": 21}), overlays=("budget.usd=21",))) == 0
+    with pytest.raises(UsageError, match=r"begun with a budget \(usd 21\) that this call does not give"):
+        run(options(tmp_path))
     noted = json.loads(RunPaths(run_dir_of(tmp_path)).run_json.read_text())
     assert (noted["recipe"]["budget"]["usd"], noted["set"], noted["superseded_recipes"]) == (21, ["budget.usd=21"], [])
     assert "price-unknown" in [e["code"] for e in events(tmp_path, "warning")]

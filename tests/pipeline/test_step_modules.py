@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.environment import source_root
+from pipeline.recipe_load import load
 from pipeline.steps import STEPS, baseline, evaluate, reference
 
 BESIDE = {
@@ -18,9 +19,9 @@ BESIDE = {
 """What moves bytes and reports; the recipe's fields stand in the key by name."""
 HEADROOM = "pipeline.steps.headroom"
 """Whether there is something to teach stands in the key as what it said."""
-ENDS_EARLY = {"pipeline.comparisons", "pipeline.conditions"}
-"""For an evaluation they decide only when a curtailed one stops, by the rule of `pipeline.curtailment`, which it
-declares: a change of the statistics shall not make every paid evaluation stale."""
+ENDS_EARLY = set(evaluate.CURTAILING_MODULES)
+"""For an evaluation they decide only when a curtailed one stops, and are declared for that one: a change of the
+statistics shall not make every paid evaluation stale."""
 EVALUATIONS = {evaluate.STEP.name, baseline.STEP.name, reference.REFERENCE.name, reference.ALT_BASE.name}
 
 
@@ -55,4 +56,7 @@ def test_a_step_declares_the_code_that_it_imports(kind: str) -> None:
         if name not in exempt and not any(name == given or name.startswith(f"{given}.") for given in step.modules)
     }
     assert own in step.modules
+    curtailed, whole = (load("smoke", (f"evaluation.curtail={word}",)) for word in ("true", "false"))
+    assert step.modules_if(whole) == ()
+    assert bool(step.modules_if(curtailed)) == (kind == evaluate.STEP.name)
     assert not undeclared
