@@ -185,15 +185,19 @@ class Rates:
                 return Forecast(planned * ratio + found[-1]["loading"], measured, planned * ratio)
         return None
 
-    def of_work(self, step: str, work: float, precision: str = "") -> float | None:
-        """Busy seconds of so much work, by the same step of the same recipe, else by all steps of its kind, at this
-        precision; None where none was measured. The same step knows best: how much of its limits a model writes differs
-        from stage to stage."""
+    def of_work(self, step: str, work: float, precision: str = "", like: Sequence[str] = ()) -> float | None:
+        """Busy seconds of so much work, by the same step of the same recipe, else by all steps of its kind, else by
+        those of the kinds it is `like`, at this precision; None where none was measured. The same step knows best: how
+        much of its limits a model writes differs from stage to stage."""
         entries = self._read()
-        alike = [e for e in self._alike(entries, kind_of(step), precision)[0] if e.get("work")]
-        known = [e for e in alike if e is entries.get(self._name(step))] or alike
-        done = sum(e["work"] for e in known)
-        return work * sum(e["busy"] for e in known) / done if done > 0 else None
+        own = entries.get(self._name(step))
+        alike = {kind: self._alike(entries, kind, precision)[0] for kind in (kind_of(step), *like)}
+        same = [e for e in alike[kind_of(step)] if e is own]
+        for known in (same, alike[kind_of(step)], [e for kind in like for e in alike[kind]]):
+            done = sum(e["work"] for e in known if e.get("work"))
+            if done > 0:
+                return work * float(sum(e["busy"] for e in known if e.get("work"))) / float(done)
+        return None
 
     def record(self, step: str, account: Account) -> None:
         rates = self._read()

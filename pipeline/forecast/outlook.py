@@ -19,6 +19,9 @@ from pipeline.supervise import Outcome
 TRAINING = ("sft", "dpo")
 READING = ("critique", "safety", "judge")
 """Kinds of step whose counted tokens are trained on, and read."""
+WRITING = ("base", "generate", "answer", "revise", "pairs", "evaluate")
+ALIKE = (WRITING, READING, TRAINING)
+"""Kinds of step that foresee their work in the same measure: the first of its kind in a run is told by the others."""
 
 MARKS = 2
 """Tokens of a text that are no characters: its beginning and its end."""
@@ -58,8 +61,10 @@ class Outlook:
         return found
 
     def of_work(self, name: str, work: float) -> float | None:
-        """Busy seconds of a step that foresees so much work itself; None where its kind was never measured."""
-        return self._measured.of_work(name, work, precision_of(self._works.get(name)))
+        """Busy seconds of a step that foresees so much work itself; None where nothing like it was measured."""
+        kind = kind_of(name)
+        like = next((kinds for kinds in ALIKE if kind in kinds), ())
+        return self._measured.of_work(name, work, precision_of(self._works.get(name)), like)
 
     def _planned(self, name: str) -> float | None:
         """Busy seconds by the machine's limits, for the rows that an earlier step left where it has left them."""
@@ -130,7 +135,7 @@ def _bounds(
     if machine is None or own is None:
         return {}, {}
     try:
-        found = works(recipe, plan, own.chars_per_token)
+        found = works(recipe, plan, own)
     except (PipelineError, LookupError, ValueError, OSError):
         return {}, {}
     of = {name: sizes.get(work.of) for name, work in found.items()}

@@ -92,7 +92,7 @@ def table(
 ) -> Table:
     """`price` is USD an hour of one GPU; steps for which `done` says yes are reused and cost nothing; `further` has the
     shapes of the recipe's further models by the field that names them."""
-    asked, shapes = works(recipe, tuple(plan), shape.chars_per_token), {"": shape, **further}
+    asked, shapes = works(recipe, tuple(plan), shape), {"": shape, **further}
     hourly = None if price is None else price * count
     lines: list[Line] = []
     running = None if hourly is None else 0.0

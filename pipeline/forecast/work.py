@@ -12,6 +12,8 @@ from statistics import fmean
 
 from pipeline.constitution import load as load_constitution
 from pipeline.evals.items import chosen_families, opinion_families, split
+from pipeline.forecast.shapes import Shape
+from pipeline.models import parity
 from pipeline.plan import PlannedStep
 from pipeline.recipe import Precision, Recipe, earlier_stages
 from pipeline.stages import registry
@@ -33,7 +35,7 @@ FIXTURES = 40  # labelled answers of a family in the scorers' audit
 GUARD_FRAME = 130  # tokens of a guard's prompt beside its policy and the conversation
 UNSAFE, CODES = 0.05, 24  # share of rows that a guard calls unsafe; new tokens in which it says why
 SAMPLES_PER_PROMPT = 4
-HELD, HELD_TOKENS = 64, 2048  # answers that are read again to check a merge, and tokens of a batch of them
+HELD_TOKENS = 2048  # of a batch of answers that are read again to check a merge
 ITEMS_SEEN = 4  # drawn of each family to learn its lengths
 
 
@@ -94,17 +96,17 @@ class Lengths:
         return self.instruction + self.answer + FRAME
 
 
-def works(recipe: Recipe, plan: tuple[PlannedStep, ...], chars_per_token: float) -> dict[str, Work]:
-    """The work of each planned step by its name; a kind that is not ours is left out."""
-    known = _Recipe(recipe, chars_per_token)
+def works(recipe: Recipe, plan: tuple[PlannedStep, ...], shape: Shape) -> dict[str, Work]:
+    """The work of each planned step of a model of this shape by its name; a kind that is not ours is left out."""
+    known = _Recipe(recipe, shape)
     return {p.name: known.work(p) for p in plan if p.kind in _KINDS}
 
 
 class _Recipe:
     """One recipe with the lengths of its stages."""
 
-    def __init__(self, recipe: Recipe, chars_per_token: float) -> None:
-        self.recipe, self.data, self.chars = recipe, recipe.data, chars_per_token
+    def __init__(self, recipe: Recipe, shape: Shape) -> None:
+        self.recipe, self.data, self.shape, self.chars = recipe, recipe.data, shape, shape.chars_per_token
         self._lengths: dict[int, Lengths] = {}
 
     def work(self, planned: PlannedStep) -> Work:
@@ -318,8 +320,8 @@ class _Recipe:
 
     def merge(self, stage: int) -> Work:
         """Read, add, write, then the base and the result once more for the parity check."""
-        full = Precision.FP32 if self.recipe.precision.generate is Precision.FP32 else Precision.BF16
-        at, rows = self.lengths(stage), (4 if full is Precision.FP32 else 3) * HELD
+        full = parity.checked_in(self.shape.weight_bytes(Precision.BF16))
+        at, rows = self.lengths(stage), (4 if full is Precision.FP32 else 3) * parity.PROMPTS
         read, written = rows * at.example, rows * at.answer
         return Work(loads=3, rewrites=1, precision=full, batches=read / HELD_TOKENS, read=read, written=written)
 

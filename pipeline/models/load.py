@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline.models import guard
 from pipeline.models.errors import ModelError
+from pipeline.models.resolve import model_files
 from pipeline.recipe import Precision
 
 
@@ -75,14 +77,40 @@ class Tokens:
         return str(self.raw.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 
-@functools.lru_cache(maxsize=2)
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What a model directory says of its words: the same one wherever its files have the same bytes."""
+
+    digest: str
+    path: Path = field(compare=False)
+
+
 def load_tokens(path: Path, chat: bool = False) -> Tokens:
-    """Load once per process (a 262 k vocabulary takes seconds; a fork server that has it hands it on).
+    """Load once per process: a 262 k vocabulary takes seconds, every merged model carries its base's, and a fork server
+    that has it hands it on.
 
     `chat` admits a model that ends its texts with a chat marker: a guard or a reference, never one that is trained.
     """
+    files = [f for f in model_files(path) if f.suffix != ".safetensors"]
+    seen = tuple((f, (found := f.stat()).st_size, found.st_mtime_ns) for f in files)
+    return _tokens(_Words(_digest(seen), path), chat)
+
+
+@functools.lru_cache(maxsize=8)
+def _digest(seen: tuple[tuple[Path, int, int], ...]) -> str:
+    """Of files by name and content; their size and time say when to read them again."""
+    whole = hashlib.blake2b()
+    for file, _, _ in seen:
+        with file.open("rb") as data:
+            whole.update(file.name.encode() + b"\0" + hashlib.file_digest(data, "blake2b").digest())
+    return whole.hexdigest()
+
+
+@functools.lru_cache(maxsize=2)
+def _tokens(words: _Words, chat: bool) -> Tokens:
     from transformers import AutoConfig, AutoTokenizer
 
+    path = words.path
     config = AutoConfig.from_pretrained(path)
     tokenizer = AutoTokenizer.from_pretrained(path)
     guard.strip_template(tokenizer)

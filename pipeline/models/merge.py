@@ -200,7 +200,7 @@ def _merged(name: str, weight: Any, lora: _Adapter) -> Any:
 def _check_end_of_text(base: Path, merged: Path) -> None:
     """The merged model's tokenizer and configurations must load and end a text as the base's do."""
     before = load_tokens(base).eos
-    after = load_tokens.__wrapped__(merged).eos  # past the cache: the directory has another name in a moment
+    after = load_tokens(merged).eos  # not read again where its files are the base's, byte by byte
     said = [_json(p / "generation_config.json").get("eos_token_id") for p in (base, merged)]
     if before != after or said[0] != said[1]:
         raise ModelError(f"the merged model ends a text with id {after}, its base with {before}", "check the base")

@@ -43,8 +43,10 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
             rows.append(PairRow(chosen[0], chosen[1], rejected[1]))
     adapter = ctx.input(f"stage-{ctx.stage}/sft") / "adapter" if ctx.recipe.train.sft.enabled else None
     device = device_of(ctx.recipe.hardware.device)
+    trained = sum(2 * len(r.prompt_ids) + len(r.chosen_ids) + len(r.rejected_ids) for r in rows) * dpo.epochs
+    ctx.reporter.foresee(trained)
     summary = train_dpo(weights, device, adapter, rows, ctx.recipe.train, plan_of(ctx))
-    ctx.reporter.tokens(sum(2 * len(r.prompt_ids) + len(r.chosen_ids) + len(r.rejected_ids) for r in rows))
+    ctx.reporter.tokens(round(trained))
     return {**summary, "rows": len(rows), "dropped": len(data) - len(rows)}
 
 

@@ -30,8 +30,10 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
     rows, dropped = tokenise.rows(tokens, [(r.prompt, r.completion) for r in data], train.sft.max_length)
     for reason, count in dropped.items():
         ctx.reporter.warn("rows_dropped", f"{count} training rows dropped: {reason}", "see the step's manifest")
+    trained = sum(len(r.input_ids) for r in rows) * train.sft.epochs
+    ctx.reporter.foresee(trained)
     summary = train_sft(weights, device_of(ctx.recipe.hardware.device), rows, train, plan_of(ctx))
-    ctx.reporter.tokens(int(sum(len(r.input_ids) for r in rows) * train.sft.epochs))
+    ctx.reporter.tokens(round(trained))
     (ctx.out / "examples.txt").write_text("\n\n".join(tokenise.dump(tokens, r) for r in rows[:3]) + "\n")
     return {
         **summary,

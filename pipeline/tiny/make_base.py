@@ -23,7 +23,6 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from pipeline.evals.items import build_frozen
-from pipeline.models.load import load_tokens
 from pipeline.stages.base import Gate, Stage
 from pipeline.stages.registry import by_name
 from pipeline.tiny.acceptance import accepted, measure
@@ -222,7 +221,6 @@ def _take(spec: Spec, course: Course, tokenizer: Tokenizer, model: Any, folder: 
         if step % REPORT_EVERY == 0:
             print(step, f"{time.process_time() - began:.0f} s", f"loss {sum(losses[-50:]) / 50:.3f}", flush=True)
     save(folder, spec, tokenizer, average.state)
-    load_tokens.cache_clear()
     return losses
 
 

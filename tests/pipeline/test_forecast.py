@@ -44,7 +44,7 @@ def planned(given: Recipe, machine: machines.Machine = A100, **more: Any) -> tab
 
 
 def work(given: Recipe) -> dict[str, Work]:
-    return works(given, build(given), QWEN.chars_per_token)
+    return works(given, build(given), QWEN)
 
 
 def test_a_known_model_has_its_public_size() -> None:
@@ -176,7 +176,7 @@ def test_further_models_are_counted_each_by_its_own_size() -> None:
 
 def test_a_later_attempt_measures_further_models_on_its_block_alone() -> None:
     given = recipe(stages=[1, 2], evaluation={"reference": {"id": "tiny"}})
-    found = works(given, build(given, {2: 2}), QWEN.chars_per_token)
+    found = works(given, build(given, {2: 2}), QWEN)
     assert 0 < found["stage-2/reference"].written < found["stage-0/reference"].written
 
 

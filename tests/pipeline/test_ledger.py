@@ -92,6 +92,18 @@ def test_what_a_step_foresees_itself_is_measured_by_its_kind(tmp_path: Path) -> 
     assert known.of_work("stage-2/answer", 500.0, "bf16") == pytest.approx(50.0)
 
 
+def test_the_first_of_its_kind_is_told_by_those_that_count_work_alike(tmp_path: Path) -> None:
+    known = rates(tmp_path)
+    known.record("stage-1/critique", replace(ACCOUNT, busy=40.0, work=1000.0))
+    known.record("stage-1/sft", replace(ACCOUNT, busy=9.0, work=1000.0))
+    known.record("stage-1/merge", replace(ACCOUNT, busy=500.0))  # foresees no work
+    like = ("critique", "safety", "judge", "merge")
+    assert known.of_work("stage-6/judge", 500.0, "bf16") is None
+    assert known.of_work("stage-6/judge", 500.0, "bf16", like) == pytest.approx(20.0)
+    known.record("stage-5/judge", replace(ACCOUNT, busy=30.0, work=500.0))
+    assert known.of_work("stage-6/judge", 500.0, "bf16", like) == pytest.approx(30.0)
+
+
 def test_the_baseline_is_no_evaluation_of_a_stage() -> None:
     assert ledger.kind_of("stage-0/evaluate") != ledger.kind_of("stage-2/evaluate") == "evaluate"
 

@@ -140,6 +140,17 @@ def test_a_merged_model_has_the_bases_tokenizer_and_end_of_text(tmp_path: Path) 
         assert name in report.files
 
 
+def test_words_are_read_once_wherever_the_same_files_lie_and_again_where_they_differ(tmp_path: Path) -> None:
+    merge_adapter(TINY, adapter(tmp_path / "a", 1), tmp_path / "out")
+    known = load_tokens(TINY)
+    assert load_tokens(tmp_path / "out") is known
+    config = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
+    (tmp_path / "out" / "tokenizer_config.json").write_text(json.dumps({**config, "model_max_length": 77}))
+    other = load_tokens(tmp_path / "out")
+    assert other.raw.model_max_length == 77 != known.raw.model_max_length
+    assert load_tokens(TINY) is known
+
+
 def test_a_merge_that_is_cut_off_leaves_nothing_that_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lora = adapter(tmp_path / "a", 1)
     left = tmp_path / ".out.123.tmp"
