@@ -18,7 +18,7 @@ from pipeline.recipe import Recipe, earlier_stages
 NAME = "attempts.json"
 _MATTERS = ("model", "precision", "data", "train", "seed")
 """Fields of a recipe that make another candidate; so do the stages before it in the chain."""
-_MACHINE = ("device", "engine")
+_MACHINE = ("device", "engine", "gpus")
 """Fields of its hardware that round differently: another draw of the same candidate. The runner has resolved `auto`."""
 _RULE = (
     "items", "threshold", "keep", "keep_delta", "rule", "alpha", "margin", "curtail", "train_despite_no_headroom",

@@ -42,7 +42,7 @@ class History:
     spend: Spend = field(default_factory=lambda: Spend(0.0, 0.0))
     first_started: float | None = None
     attempts: dict[tuple[str, str], int] = field(default_factory=dict)  # (step, key) -> attempts begun
-    seconds: dict[tuple[str, str], float] = field(default_factory=dict)  # (step, key) -> seconds of all of them
+    seconds: dict[tuple[str, str], float] = field(default_factory=dict)  # (step, key) -> since it was last done
     artifacts: dict[str, str] = field(default_factory=dict)  # path -> sha256 last announced
     gates: set[int] = field(default_factory=set)  # stages whose present gate result was announced
     sessions: int = 0
@@ -74,6 +74,8 @@ def history(events: Iterable[Event]) -> History:
         if event.kind in ("step_started", "step_finished"):
             close_step()
             running = None
+        if event.kind == "step_finished" and event["state"] in ("done", "reused"):
+            past.seconds = {step: s for step, s in past.seconds.items() if step[0] != event["step"]}
         if event.kind == "step_started":
             running = (event["step"], event["key"], now)
             past.attempts[running[:2]] = past.attempts.get(running[:2], 0) + 1

@@ -228,12 +228,14 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "")
 def engine_fingerprint(
     recipe: Recipe, device: str, threads: int | None, versions: Mapping[str, str], gpu: str | None
 ) -> dict[str, Any]:
-    """Everything outside recipe and code that can change a model's numbers. Threads count on a CPU only."""
+    """Everything outside recipe and code that can change a model's numbers. Threads count on a CPU only, the number of
+    GPUs where an engine shares a model among them: sums come in another order."""
     return {
         "device": device,
         "gpu": gpu if device == "cuda" else None,
         "threads": threads if device == "cpu" else None,
         "engine": recipe.hardware.engine,
+        "gpus": recipe.hardware.gpus if recipe.hardware.engine == "vllm" else None,
         "versions": {name: version for name, version in versions.items() if name != "python"},
         "weights": weights_fingerprint(recipe.model.id),
     }

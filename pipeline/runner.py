@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import artifacts, attempts, environment, ledger, plan, retries, reuse, rundir, threads
+from pipeline import artifacts, attempts, environment, ledger, plan, retries, reuse, rundir, standing, threads
 from pipeline.errors import DataQualityError, DiskFullError, PipelineError
 from pipeline.eta import Eta
 from pipeline.events import EventWriter, iso
@@ -27,9 +27,8 @@ from pipeline.steps.base import Step
 from pipeline.supervise import Aborted, Control, Limits, Outcome, Watch
 from pipeline.worker import Job, main
 
-MAX_CRASHES = 2
-MAX_LIMITS = 1
-Told = Callable[[Recipe, int, Path], str]
+MAX_CRASHES, MAX_LIMITS = 2, 1
+Told = Callable[[Recipe, int, Path, int], str]
 
 
 class StepFailed(PipelineError):
@@ -265,7 +264,7 @@ class Runner:
     def _skipped(self, told: Told, stage: int) -> str:
         """What `Step.skipped` says, asked once a stage: what it is told from is finished before any of its steps."""
         if (told, stage) not in self._told:
-            self._told[told, stage] = told(self.recipe, stage, self.options.run_dir)
+            self._told[told, stage] = told(self.recipe, stage, self.options.run_dir, self.tries.get(stage, 1))
         return self._told[told, stage]
 
     def _adopted(self, name: str, key: str) -> bool:
@@ -359,7 +358,8 @@ class Runner:
         measured = forecast.busy if forecast and forecast.measured else None
         limits = Limits(step.time_limit_s, step.heartbeat_limit_s, measured)
         by_work = functools.partial(self.outlook.of_work, name)
-        eta = Eta(forecast.busy if forecast else None, self.outlook.later(name), measured is not None, by_work)
+        later = self.outlook.later(name, standing.stale(self.options.run_dir, self.recipe))
+        eta = Eta(forecast.busy if forecast else None, later, measured is not None, by_work)
         outcome = Watch(name, limits, self.events, self.control, self._on_tick, eta=eta).follow(process, pipe)
         self.past.seconds[name, key] = prior + outcome.seconds
         self.last = (outcome, prior)

@@ -114,14 +114,15 @@ def _rates(found: Mapping[str, ConditionResult]) -> dict[str, dict[str, Any]]:
 
 def _measured(root: Path, number: int) -> dict[str, ConditionResult]:
     """What a run measured on a stage's own set; the newest block counts. A step without a `DONE` that verifies has
-    measured nothing."""
-    from pipeline import artifacts
+    measured nothing, nor has one that another recipe left."""
+    from pipeline import artifacts, standing
     from pipeline.conditions import read_conditions
 
+    stale = standing.stale(root)
     found: dict[str, ConditionResult] = {}
     for step in ("stage-0/evaluate", f"stage-{number}/baseline", f"stage-{number}/evaluate"):
         folder = RunPaths(root).step(step)
-        if artifacts.read_done(folder) is not None and not artifacts.verify(folder):
+        if step not in stale and artifacts.read_done(folder) is not None and not artifacts.verify(folder):
             found |= read_conditions(folder, number)
     return found
 

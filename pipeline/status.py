@@ -6,15 +6,15 @@ The JSON form is a contract; nothing here writes, and nothing here imports torch
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import ledger
+from pipeline import ledger, standing
 from pipeline.errors import UsageError
-from pipeline.gating import read_gate, stage_name
+from pipeline.gating import GateResult, read_gate, stage_name
 from pipeline.locks import read_holder
-from pipeline.protocol import CONDITIONS, Event, RunPaths, RunState, read_events
+from pipeline.protocol import CONDITIONS, Event, RunPaths, RunState, Verdict, read_events
 from pipeline.rundir import read_run
 
 LOST = "lost"
@@ -33,12 +33,13 @@ def status(root: Path, events: Sequence[Event] | None = None) -> dict[str, Any]:
         raise UsageError(f"{root} holds no run (no run.json). Give the directory of a run.")
     events = list(read_events(RunPaths(root).events)) if events is None else events
     ends = [e for e in events if e.kind in ("run_started", "run_finished")]
+    stale = standing.stale(root)
     finished = ends[-1].t if ends and ends[-1].kind == "run_finished" else None
     return {
         "run_id": record["run_id"],
         "recipe": record["recipe"]["name"],
         "state": state(root, ends),
-        "stages": [_stage(root, number, record["recipe"]) for number in record["recipe"]["stages"] if number > 0],
+        "stages": [_stage(root, n, record["recipe"], stale) for n in record["recipe"]["stages"] if n > 0],
         "cost": ledger.history(events).spend.usd if events else None,
         "started": next((e.t for e in ends if e.kind == "run_started"), record.get("started")),
         "finished": finished,
@@ -55,18 +56,19 @@ def state(root: Path, ends: Sequence[Event]) -> str:
     return RunState.RUNNING.value if ends else RunState.PENDING.value
 
 
-def _stage(root: Path, number: int, recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """The gate's decision where there is one; before it, the rates measured so far."""
+def _stage(root: Path, number: int, recipe: Mapping[str, Any], stale: Container[str]) -> dict[str, Any]:
+    """The gate's decision where there is one; before it, the rates measured so far. What another recipe left is none
+    of its own."""
     path = RunPaths(root).gate(number)
-    gate = read_gate(path, number)
-    decided = path.exists()
+    decided = path.exists() and f"stage-{number}/gate" not in stale
+    gate = read_gate(path, number) if decided else GateResult(number, stage_name(number), 1, Verdict.MISSING)
     threshold = gate.threshold if gate.threshold is not None else _threshold(number, recipe)
     return {
         "stage": number,
         "name": gate.name if decided else stage_name(number),
         "verdict": gate.verdict.value if decided else None,
         "threshold": threshold,
-        "rates": dict(gate.rates) if gate.rates else measured(root, number),
+        "rates": dict(gate.rates) if gate.rates else measured(root, number, stale),
         "attempt": gate.attempt,
     }
 
@@ -83,14 +85,15 @@ def _threshold(number: int, recipe: Mapping[str, Any]) -> float | None:
         return None
 
 
-def measured(root: Path, stage: int) -> dict[str, dict[str, Any]]:
-    """Rates of the conditions that are evaluated already, from the evaluations' summaries."""
+def measured(root: Path, stage: int, stale: Container[str] = ()) -> dict[str, dict[str, Any]]:
+    """Rates of the conditions that are evaluated already, from the evaluations' summaries; not those of `stale`
+    steps."""
     from pipeline.stats import wilson_interval
 
     rates = {}
     for name in ("stage-0/evaluate", f"stage-{stage}/baseline", f"stage-{stage}/evaluate"):
         for condition, counts in _conditions(root / name / "summary.json", stage).items():
-            if condition not in CONDITIONS:
+            if condition not in CONDITIONS or name in stale:
                 continue
             curtailed = counts.get("curtailed")  # a biased rate is shown without an interval
             low, high = (0.0, 1.0) if curtailed else wilson_interval(counts["strict"], counts["trials"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import faulthandler
 import importlib
+import json
 import math
 import os
 import signal
@@ -33,6 +34,7 @@ from pipeline.recipe import Recipe
 from pipeline.steps.base import Shard, StepContext
 
 SEND_INTERVAL_S = 0.2
+TOKENS = ".tokens.json"  # hidden: it is no output of the step
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,22 @@ class PipeReporter:
     """The step's `Reporter`: small dicts up the pipe, progress at most five a second, a heartbeat from a thread.
 
     `idle_s` in a heartbeat is how long the step itself has given no sign: no report and no look at the stop flag.
+    `note` is a file that keeps the count of tokens over the attempts at one key: what an earlier one committed is not
+    made again.
     """
 
-    def __init__(self, pipe: Connection, heartbeat_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._pipe, self._clock, self._lock = pipe, clock, threading.Lock()
+    def __init__(
+        self,
+        pipe: Connection,
+        heartbeat_s: float,
+        note: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pipe, self._clock, self._lock, self._note = pipe, clock, threading.Lock(), note
         self._stop = False
+        self._before = _noted(note)
         self._tokens: int | None = None
-        self.tokens_read = 0
+        self._read = 0
         self._active = clock()
         self._sent = float("-inf")
         self._pending: dict[str, Any] | None = None
@@ -117,7 +128,11 @@ class PipeReporter:
     def tokens(self, count: int, read: int = 0) -> None:
         self._active = self._clock()
         self._tokens = (self._tokens or 0) + count
-        self.tokens_read += read
+        self._read += read
+        if self._note is not None:
+            part = self._note.with_name(f"{self._note.name}.tmp")
+            part.write_text(json.dumps([self.token_count, self.tokens_read]))
+            part.replace(self._note)
 
     def stop_requested(self) -> bool:
         self._active = self._clock()
@@ -129,8 +144,14 @@ class PipeReporter:
 
     @property
     def token_count(self) -> int | None:
-        """Tokens reported so far; None when the step never counted any."""
-        return self._tokens
+        """Tokens reported so far, by earlier attempts too; None when the step never counted any."""
+        counted = [count for count in (self._before[0], self._tokens) if count is not None]
+        return sum(counted) if counted else None
+
+    @property
+    def tokens_read(self) -> int:
+        """Tokens of prompts, likewise."""
+        return self._before[1] + self._read
 
     def result(self, state: str, **fields: Any) -> None:
         """The last message. `state`: done | stopped | failed."""
@@ -167,6 +188,15 @@ class PipeReporter:
             time.sleep(interval)
 
 
+def _noted(note: Path | None) -> tuple[int | None, int]:
+    """What earlier attempts counted: tokens and those of prompts; nothing where it cannot be read."""
+    try:
+        count, read = json.loads(note.read_bytes()) if note is not None else (None, 0)
+        return (None if count is None else int(count)), int(read)
+    except (OSError, ValueError, TypeError):
+        return None, 0
+
+
 def main(job: Job, pipe: Connection) -> None:
     """Entry point of the child."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C goes to the runner, which passes the stop on
@@ -175,7 +205,7 @@ def main(job: Job, pipe: Connection) -> None:
     redirect(RunPaths(job.run_dir).log(job.step))
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
-    reporter = PipeReporter(pipe, job.heartbeat_s)
+    reporter = PipeReporter(pipe, job.heartbeat_s, job.out / TOKENS)
     signal.signal(signal.SIGTERM, reporter.request_stop)
     try:
         run_step(job, reporter)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
-from pipeline import artifacts, environment, plan
+from pipeline import artifacts, attempts, environment, plan, standing
 from pipeline.errors import UsageError
 from pipeline.forecast import machines, shapes, table
 from pipeline.ledger import Rates
@@ -28,17 +29,29 @@ def run(args: argparse.Namespace) -> int:
     price = args.price if args.price is not None else environment.price_per_hour(os.environ)
     found = table.table(
         recipe,
-        plan.build(recipe),
+        plan.build(recipe, attempts_in(args.run_dir, recipe) if args.run_dir is not None else {}),
         sizes[""],
         machine,
         args.count,
         price,
         measured(recipe, machine, args.run_dir),
-        (lambda step: artifacts.read_done(args.run_dir / step) is not None) if args.run_dir is not None else None,
+        done_in(args.run_dir, recipe) if args.run_dir is not None else None,
         sizes,
     )
     print(json.dumps(table.as_dict(found), ensure_ascii=False) if args.json else table.text(found))
     return EXIT_OK
+
+
+def done_in(run_dir: Path, recipe: Recipe) -> Callable[[str], bool]:
+    """Whether a step of this recipe has its result in a run directory: one of another recipe is none."""
+    stale = standing.stale(run_dir, recipe)
+    return lambda step: step not in stale and artifacts.read_done(run_dir / step) is not None
+
+
+def attempts_in(run_dir: Path, recipe: Recipe) -> dict[int, int]:
+    """Which attempts at the gates this recipe would be there, on the device that the run had."""
+    device = ((read_run(run_dir) or {}).get("hardware") or {}).get("device")
+    return attempts.present(run_dir, environment.resolved(recipe, device) if device else recipe)
 
 
 def sizes_of(recipe: Recipe) -> dict[str, shapes.Shape]:

@@ -110,10 +110,12 @@ def model_card(
     trained: Mapping[str, Any],
     data: Sequence[DataFile],
     outcome: Outcome | None,
+    after_sft: bool = True,
 ) -> str:
     """Card of one adapter. `adapter`: its files (rows unused); `settings`: hyperparameters as trained; `trained`: what
     the training noted of itself; `data`: the files it was trained on; `outcome`: the gate's on the stage's *final*
-    adapter, None for one that no gate judges."""
+    adapter, None for one that no gate judges; `after_sft`: whether
+    preference training went on from the stage's SFT."""
     front = {
         "base_model": facts.base_model,
         "library_name": "peft",
@@ -123,7 +125,7 @@ def model_card(
     decision = outcome.decision if outcome else None
     told = answer(facts.stage, decision) if decision else None
     return _render("model_card.md.j2", front, facts=facts, kind=kind, adapter=adapter, settings=settings,
-                   trained=trained, data=data, outcome=outcome, answer=told)  # fmt: skip
+                   trained=trained, data=data, outcome=outcome, answer=told, after_sft=after_sft)  # fmt: skip
 
 
 def write_cards(files: RunFiles) -> list[Path]:
@@ -228,15 +230,19 @@ def _truth(what: str, known: Mapping[str, Any]) -> dict[str, Any]:
 def _final_adapter(files: RunFiles, stage: int) -> AdapterKind | None:
     """The training step whose adapter a stage hands on; None where it trained nothing."""
     for kind in ("dpo", "sft"):
-        if (files.root / f"stage-{stage}" / kind / "adapter").is_dir():
+        if _has_adapter(files, f"stage-{stage}/{kind}"):
             return "dpo" if kind == "dpo" else "sft"
     return None
+
+
+def _has_adapter(files: RunFiles, step: str) -> bool:
+    return files.manifest(step) is not None and (files.root / step / "adapter").is_dir()
 
 
 def _adapter_card(files: RunFiles, facts: CardFacts, kind: AdapterKind) -> str | None:
     step = f"stage-{facts.stage}/{kind}"
     manifest = files.manifest(step)
-    if manifest is None or not (files.root / step / "adapter").is_dir():
+    if manifest is None or not _has_adapter(files, step):
         return None
     listed = [row for row in manifest.get("outputs") or [] if str(row.get("path", "")).startswith("adapter/")]
     adapter = [DataFile(f"{step}/{row['path']}", 0, str(row.get("sha256"))) for row in listed]
@@ -247,7 +253,8 @@ def _adapter_card(files: RunFiles, facts: CardFacts, kind: AdapterKind) -> str |
     names = ("filter/sft.jsonl", "filter/rehearsal.jsonl") if kind == "sft" else ("pairs/pairs.jsonl",)
     data = [one for name in names if (one := _data_file(files, f"stage-{facts.stage}/{name}")) and one.rows]
     outcome = _outcome(files, facts.stage) if _final_adapter(files, facts.stage) == kind else None
-    return model_card(facts, kind, adapter, settings, trained, data, outcome)
+    after_sft = _has_adapter(files, f"stage-{facts.stage}/sft")
+    return model_card(facts, kind, adapter, settings, trained, data, outcome, after_sft)
 
 
 def _setting(value: Any) -> Any:

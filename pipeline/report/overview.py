@@ -66,8 +66,9 @@ def overrides(files: RunFiles) -> list[dict[str, Any]]:
 
 
 def retries(files: RunFiles, stage: int) -> list[dict[str, Any]]:
-    """Data made again: what was changed, and why."""
-    found = (files.json(f"stage-{stage}/retries.json") or {}).get("retries")
+    """Data made again under the recipe that the run has now: what was changed, and why."""
+    noted, run = files.json(f"stage-{stage}/retries.json") or {}, files.json("run.json") or {}
+    found = noted.get("retries") if noted.get("recipe_sha256") == run.get("recipe_sha256") else None
     return [
         {"stage": stage, "number": number, "set": ", ".join(map(str, entry.get("set") or ())), "because": why}
         for number, entry in enumerate(found if isinstance(found, list) else (), 1)

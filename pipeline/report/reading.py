@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline import standing
+from pipeline.errors import UsageError
 from pipeline.gates import TUNED, Decision
 from pipeline.gating import altered
 from pipeline.plan import OPTIONAL_STEPS, STAGE_STEPS, with_optional
@@ -27,8 +30,23 @@ class RunFiles:
     def paths(self) -> RunPaths:
         return RunPaths(self.root)
 
+    @functools.cached_property
+    def _stale(self) -> frozenset[str]:
+        try:
+            return standing.stale(self.root)
+        except UsageError:  # of a damaged run.json the report tells itself
+            return frozenset()
+
+    def _foreign(self, relative: str) -> bool:
+        """Whether a file is a result that another recipe left: no part of this run, so it counts as absent."""
+        stage, _, rest = relative.partition("/")
+        step = "gate" if rest == "gate.json" else rest.partition("/")[0]
+        return f"{stage}/{step}" in self._stale
+
     def json(self, relative: str) -> dict[str, Any] | None:
         """A JSON object, or None when the file is absent or damaged (then it is in `problems`)."""
+        if self._foreign(relative):
+            return None
         try:
             raw = json.loads((self.root / relative).read_bytes())
         except FileNotFoundError:
@@ -56,12 +74,12 @@ class RunFiles:
         return [entry for entry in raw if isinstance(entry, dict)]
 
     def has(self, relative: str) -> bool:
-        return (self.root / relative).is_file()
+        return not self._foreign(relative) and (self.root / relative).is_file()
 
     def rows(self, relative: str) -> Iterator[dict[str, Any]]:
         """Every readable row of a JSON Lines file; none when it is absent. Damaged lines are counted in `problems`."""
         path, bad = self.root / relative, 0
-        if not path.is_file():
+        if not self.has(relative):
             return
         with path.open("rb") as lines:
             for line in lines:

@@ -122,7 +122,8 @@ class Timeline:
 
     def _totals(self, name_of: Callable[[StepRow], str]) -> list[Total]:
         names = dict.fromkeys(name_of(row) for row in self.rows)
-        groups = {name: [row for row in self.rows if name_of(row) == name and row.state != "not run"] for name in names}
+        begun = [row for row in self.rows if row.state != "not run" and (row.worked or row.state != "reused")]
+        groups = {name: [row for row in begun if name_of(row) == name] for name in names}
         return [_total(name, rows) for name, rows in groups.items() if rows]
 
 

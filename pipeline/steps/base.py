@@ -111,7 +111,7 @@ class Step:
     on_block: bool = False  # measures or decides on the held-out block of the present attempt
     reads_if: Callable[[Recipe], tuple[str, ...]] = lambda _: ()  # further fields, where another makes them matter
     modules_if: Callable[[Recipe], tuple[str, ...]] = lambda _: ()  # further code, likewise
-    skipped: Callable[[Recipe, int, Path], str] = lambda _recipe, _stage, _run_dir: ""
+    skipped: Callable[[Recipe, int, Path, int], str] = lambda _recipe, _stage, _run_dir, _attempt: ""
     """Why it is not paid for, told from what the run has measured before it; "" where it is. Part of its key."""
     version: int = 1
     time_limit_s: float = 3600.0

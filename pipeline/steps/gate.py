@@ -22,7 +22,7 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
     stage = stage_of(ctx)
     own = ctx.input(f"stage-{ctx.stage}/evaluate")
     zero = read_json(ctx.input("stage-0/evaluate") / "summary.json")
-    trained = not nothing_to_teach(ctx.recipe, ctx.stage, ctx.run_dir)
+    trained = not nothing_to_teach(ctx.recipe, ctx.stage, ctx.run_dir, ctx.block(ctx.stage) + 1)
     decision = decide(
         GateInput(
             stage=ctx.stage,

@@ -41,11 +41,13 @@ def beside_conditions(ctx: StepContext) -> dict[str, ConditionResult]:
     return found
 
 
-def nothing_to_teach(recipe: Recipe, stage: int, run_dir: Path) -> str:
-    """Why this stage's training is skipped, by the baseline's numbers and the recipe's wish; "" where it is not."""
+def nothing_to_teach(recipe: Recipe, stage: int, run_dir: Path, attempt: int = 1) -> str:
+    """Why this stage's training is skipped, by the base's numbers on the block of this attempt at its gate and the
+    recipe's wish; "" where it is not."""
     from pipeline.stages import registry
 
     if not stage or recipe.evaluation.train_despite_no_headroom or not registry.stage(stage).gate.level:
         return ""
-    base = read_conditions(run_dir / "stage-0" / "evaluate", stage).get(BASE)
+    folder = run_dir / ("stage-0/evaluate" if attempt == 1 else f"stage-{stage}/baseline")
+    base = read_conditions(folder, stage).get(BASE)
     return SKIPPED if base is not None and no_headroom(base, level(recipe, stage)) else ""

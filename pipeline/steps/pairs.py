@@ -26,7 +26,7 @@ from pipeline.steps.critique import distinct, evidence, revisions_of
 from pipeline.steps.filter import known_right
 from pipeline.steps.headroom import nothing_to_teach
 from pipeline.steps.judging import Judge
-from pipeline.steps.weights import Opened, open_engine
+from pipeline.steps.weights import Opened, open_engine, tuned_adapter
 
 MAX_SIMILARITY = 0.95
 SAMPLING = 0.4
@@ -42,7 +42,7 @@ def run(ctx: StepContext) -> Mapping[str, Any]:
     stage = stage_of(ctx)
     families = {f.name: f for f in families_of(ctx.recipe, stage)}
     rows = list(read_records(ctx.input(f"stage-{ctx.stage}/filter") / "sft.jsonl", SftRow))
-    opened = open_engine(ctx, ctx.recipe.precision.generate, ctx.input(f"stage-{ctx.stage}/sft") / "adapter")
+    opened = open_engine(ctx, ctx.recipe.precision.generate, tuned_adapter(ctx))
     pairs = _revised(ctx, rows, families) if stage.pairs == "revisions" else []
     told = {p.instruction for p in pairs}
     rest = [r for r in rows if r.instruction not in told]

@@ -26,6 +26,9 @@ from pipeline.steps.weights import Opened, open_model
 CODES_TOKENS = 24
 """New tokens for the line of codes."""
 
+VERDICTS = 0.9
+"""Of the step's work, the verdicts; the codes of what is unsafe, which nobody knows before, take the rest."""
+
 _Said = tuple[Role, str, str]
 """Whose message is judged, the instruction, the response."""
 
@@ -114,14 +117,19 @@ class _Guard:
 
     def _scores(self, roles: Sequence[Role], ids: Sequence[list[int]]) -> list[tuple[float, float]]:
         """(log p(safe), log p(unsafe)) after each prompt. Prompts on one role share their policy, computed once."""
+        groups = {role: [i for i, r in enumerate(roles) if r == role] for role in sorted(set(roles))}
+        prefixes = {role: _shared([ids[i] for i in members]) for role, members in groups.items()}
+        whole, read = sum(map(len, ids)) - sum((len(groups[r]) - 1) * prefixes[r] for r in groups), 0
+        self.ctx.reporter.foresee(whole / VERDICTS)
         with Journal(self.ctx.out / "verdicts.part") as journal:
-            for role in sorted(set(roles)):
-                members = [i for i, r in enumerate(roles) if r == role]
-                shared = _shared([ids[i] for i in members])
+            for role, members in groups.items():
+                shared = prefixes[role]
                 tails = [ChoiceRequest(tuple(ids[i][shared:])) for i in members]
+                read += shared
                 for batch in self.opened.engine.plan_choices(tails):
                     self._ask(journal, list(ids[members[0]][:shared]), tails, batch, [members[k] for k in batch])
-                    self.ctx.reporter.progress(len(journal), len(ids), "verdicts")
+                    read += sum(len(tails[k].tail_ids) for k in batch)
+                    self.ctx.reporter.progress(len(journal), len(ids), "verdicts", VERDICTS * read / whole)
             return [(journal.row(i)["safe"], journal.row(i)["unsafe"]) for i in range(len(ids))]
 
     def _ask(
@@ -148,7 +156,9 @@ class _Guard:
         def row(_: int, done: Completion) -> Mapping[str, Any]:
             return {"said": done.text}
 
-        return [str(r["said"]) for r in generate(self.ctx, self.opened, requests, "codes", row, "lines of codes")]
+        span = (VERDICTS, 1.0)
+        found = generate(self.ctx, self.opened, requests, "codes", row, "lines of codes", span=span)
+        return [str(r["said"]) for r in found]
 
 
 def _shared(prompts: Sequence[list[int]]) -> int:

@@ -154,6 +154,11 @@ def adapter_of(ctx: StepContext, stage: int) -> Path | None:
     return None
 
 
+def tuned_adapter(ctx: StepContext) -> Path | None:
+    """The adapter that this stage's SFT left; None where the recipe switches it off."""
+    return ctx.input(f"stage-{ctx.stage}/sft") / "adapter" if ctx.recipe.train.sft.enabled else None
+
+
 def last_adapter(ctx: StepContext) -> Path | None:
     """The adapter of this stage's candidate; None where nothing was trained."""
     return adapter_of(ctx, ctx.stage)

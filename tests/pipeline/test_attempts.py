@@ -60,6 +60,7 @@ def test_what_was_only_measured_has_been_seen_as_well(tmp_path: Path) -> None:
         {"evaluation": {"train_despite_no_headroom": True}},
         {"hardware": {"device": "cuda", "threads": 1}},
         {"hardware": {"device": "cpu", "threads": 1, "engine": "vllm"}},
+        {"hardware": {"device": "cpu", "threads": 1, "gpus": 2}},
     ],
 )
 def test_another_candidate_or_another_rule_is_another_attempt(tmp_path: Path, change: dict[str, Any]) -> None:

@@ -10,16 +10,21 @@ from typing import Any
 
 import pytest
 
-from pipeline import artifacts
+from pipeline import artifacts, standing
 from pipeline.errors import UsageError
+from pipeline.forecast.command import done_in
 from pipeline.plan import STAGE_STEPS
 from pipeline.protocol import Event, Verdict, read_events
 from pipeline.recipe import Model, Recipe
+from pipeline.report.reading import RunFiles
 from pipeline.runner import run
+from pipeline.status import status
 from pipeline.steps import gate as gate_step
+from pipeline.steps import headroom
 from pipeline.steps.base import StepContext
 from pipeline.steps.headroom import nothing_to_teach
 from tests.pipeline.fake_chain import CHAIN, chain, decide, ran, told
+from tests.pipeline.fake_run import recipe
 from tests.pipeline.gate_tools import result
 from tests.pipeline.model_tools import Memory
 
@@ -126,12 +131,51 @@ def test_what_a_changed_recipe_did_not_reach_is_not_shown_as_its_own(tmp_path: P
     assert artifacts.digest(tmp_path / "run") == first
 
 
+def test_what_a_changed_recipe_has_not_come_to_yet_is_not_shown_as_its_own(tmp_path: Path) -> None:
+    """A session that ends before it has redone what it reads leaves the old results: they are no part of the run."""
+    folder = tmp_path / "run"
+    assert run(chain(tmp_path)) == 0
+    assert [stage["verdict"] for stage in status(folder)["stages"]] == ["PASS", "PASS"]
+    assert standing.stale(folder) == frozenset()
+    assert run(chain(tmp_path, fields=CHANGED, supersede=True, until="stage-1/filter")) == 0
+    assert [stage["verdict"] for stage in status(folder)["stages"]] == [None, None]
+    left = standing.stale(folder)
+    assert {"stage-1/sft", "stage-1/gate", "stage-2/generate", "stage-2/gate"} <= left
+    assert not {"stage-0/evaluate", "stage-1/generate", "stage-1/filter"} & left
+    files = RunFiles(folder)
+    assert (files.gate(1), files.manifest("stage-1/sft")) == (None, None)
+    assert files.manifest("stage-1/filter") is not None
+    done = done_in(folder, recipe(stages=(1, 2), data={"instructions": 9}))
+    assert done("stage-2/gate")  # of the recipe before it would all be there
+    assert not done_in(folder, recipe(stages=(1, 2), data={"instructions": 8}))("stage-1/generate")
+    before = len(ran(tmp_path))
+    assert run(chain(tmp_path, supersede=True)) == 0
+    assert [stage["verdict"] for stage in status(folder)["stages"]] == ["PASS", "PASS"]
+    assert len(ran(tmp_path)) == before
+    assert standing.stale(folder) == frozenset()
+
+
+def test_a_stage_is_skipped_by_what_the_base_had_on_the_block_of_this_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def measured(folder: Path, stage: int) -> dict[str, Any]:
+        asked.append(folder.relative_to(tmp_path).as_posix())
+        return {}
+
+    monkeypatch.setattr(headroom, "read_conditions", measured)
+    for attempt in (1, 2, 3):
+        assert nothing_to_teach(recipe(), 1, tmp_path, attempt) == ""
+    assert asked == ["stage-0/evaluate", "stage-1/baseline", "stage-1/baseline"]
+
+
 def test_whether_a_stage_is_skipped_stands_in_the_keys_of_its_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What one threshold skips another trains: neither result may be taken for the other's."""
 
-    def said(recipe: Recipe, stage: int, _run_dir: Path) -> str:
+    def said(recipe: Recipe, stage: int, _run_dir: Path, _attempt: int) -> str:
         return "no headroom" if stage == 1 and recipe.evaluation.threshold == 0.1 else ""
 
     for kind, step in list(CHAIN.items()):

@@ -12,7 +12,7 @@ import example_run as example
 import pytest
 
 from pipeline.gates import Decision
-from pipeline.protocol import Event, Verdict
+from pipeline.protocol import Event, Verdict, parse_line
 from pipeline.report import failing, wording
 from pipeline.report.answer import answer
 from pipeline.report.reading import RunFiles
@@ -345,6 +345,13 @@ def test_an_example_names_its_principle_in_full() -> None:
     assert principles()["helpful-no-padding"].startswith("helpful-no-padding: The answer should be as short as")
 
 
+def test_retries_of_another_recipe_are_not_shown(two: Path) -> None:
+    assert "data.answer_temperature=0.5" in texts(two)[0]
+    body = json.loads((two / "stage-2/retries.json").read_text())
+    (two / "stage-2/retries.json").write_text(json.dumps({**body, "recipe_sha256": "decade"}))
+    assert "data.answer_temperature=0.5" not in texts(two)[0]
+
+
 def test_the_external_check_is_shown_where_there_was_one(two: Path) -> None:
     assert "IFEval" not in texts(two)[0]
     for stage, name in ((0, "base-formatted"), (2, "tuned")):
@@ -370,6 +377,20 @@ def test_the_cost_of_a_run_counts_what_the_machine_was_held_for(finished: Path) 
     assert [(t.name, t.steps) for t in shown.by_stage] == [("stage-0", 1), ("stage-1", 3)]
     assert {t.name: t.usd for t in shown.by_step}["generate"] == pytest.approx(0.0275)
     assert [row.state for row in shown.rows] == ["done", "done", "done", "unfinished", "not run", "not run"]
+
+
+def test_what_another_run_paid_is_no_cost_of_this_one(finished: Path, tmp_path: Path) -> None:
+    """A step that was taken over was never begun here: its manifest tells the seconds of the run that made it."""
+    finished = Path(shutil.copytree(finished, tmp_path / "run"))
+    lines = (finished / "events.jsonl").read_bytes().splitlines(keepends=True)
+    own = [line for line in lines if (e := parse_line(line)) and e.get("step") != "stage-1/generate"]
+    seq, at = len(own), "2026-01-02T03:20:00.000Z"
+    told = {"step": "stage-1/generate", "state": "reused", "seconds": 99.0, "tokens": 1, "usd": 9.0}
+    (finished / "events.jsonl").write_bytes(b"".join([*own, Event(seq, at, "step_finished", told).to_line()]))
+    shown = timeline(RunFiles(finished))
+    assert {row.step: row.state for row in shown.rows}["stage-1/generate"] == "reused"
+    assert "generate" not in {t.name for t in shown.by_step}
+    assert [(t.name, t.steps) for t in shown.by_stage] == [("stage-0", 1), ("stage-1", 2)]
 
 
 def test_an_interrupted_run_is_not_called_finished(run: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import artifacts, status
+from pipeline import artifacts, ledger, status
 from pipeline.errors import UsageError
 from pipeline.events import EventWriter
 from pipeline.locks import LockedError, start_time
@@ -115,6 +115,23 @@ def test_a_killed_step_is_resumed_and_ends_with_the_same_bytes(
     assert sorted(batches(tmp_path)) == [f"stage-1/generate batch {n}" for n in range(5)]
     assert artifacts.digest(run_dir_of(tmp_path)) == undisturbed
     assert_events_are_whole(tmp_path)
+
+
+def test_a_killed_steps_tokens_are_those_of_all_its_attempts(tmp_path: Path) -> None:
+    fault(tmp_path, "stage-1/generate", "3 kill-self")
+    assert run(options(tmp_path)) == 0
+    manifest = json.loads((run_dir_of(tmp_path) / "stage-1/generate/manifest.json").read_text())
+    assert (manifest["attempt"], manifest["tokens"]) == (2, 10 * recipe().data.instructions)
+
+
+def test_a_step_made_again_is_not_charged_for_the_first_time(tmp_path: Path) -> None:
+    assert run(options(tmp_path)) == 0
+    past = ledger.history(read_events(RunPaths(run_dir_of(tmp_path)).events))
+    assert not past.seconds
+    assert run(options(tmp_path, force=("stage-1/sft",))) == 0
+    manifest = json.loads((run_dir_of(tmp_path) / "stage-1/sft/manifest.json").read_text())
+    assert manifest["attempt"] == 2
+    assert manifest["seconds"] == pytest.approx(manifest["times"]["attempt_s"], abs=0.002)
 
 
 def test_a_step_that_is_killed_every_time_fails_the_run_after_two_restarts(tmp_path: Path) -> None:

@@ -132,6 +132,24 @@ def test_every_row_is_judged_once_and_the_unsafe_ones_name_their_category(tmp_pa
     assert summary["by_category"] == {"S1": 1, "S2": 4}  # the instruction counts against both its answers
 
 
+def test_the_guards_progress_only_rises_and_its_work_is_foreseen_as_a_whole(
+    tmp_path: Path, guard: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shares that fell back when the codes began were taken for a step that is too slow, and ended it."""
+    written(tmp_path)
+    told: list[float] = []
+    foreseen: list[float] = []
+    ctx = context(tmp_path, recipe(guard), "safety")
+    monkeypatch.setattr(ctx.reporter, "progress", lambda _d, _t, _u, share=None: told.append(share))
+    monkeypatch.setattr(ctx.reporter, "foresee", foreseen.append)
+    safety_step.run(ctx)
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+    assert any(share <= safety_step.VERDICTS for share in told)
+    prompts = [v.prompt for v in verdicts(tmp_path)]
+    assert foreseen[0] > len(set(prompts)) * 10  # tokens of all that it reads, before a line of codes is asked for
+
+
 def test_verdicts_are_the_log_probabilities_of_the_labels_after_the_prompt_that_is_stored(
     tmp_path: Path, guard: Path
 ) -> None:
