@@ -181,6 +181,15 @@ async def ask(supervisor: Supervisor, pod: Pod, what: str = "report") -> Report:
     return report
 
 
+async def arm_as_it_is(supervisor: Supervisor, pod: Pod, agent: Agent) -> Report | None:
+    """`arm`, for the runs that are alive on the pod: one that was armed to end it goes on doing so."""
+    from remote import jobs
+
+    known = {entry.run_id for entry in supervisor.book.entries()}
+    runs = [job.run_id for job in await jobs.runs(agent) if job.state.alive and job.run_id in known]
+    return await arm(supervisor, pod, agent, runs)
+
+
 async def arm_again(supervisor: Supervisor, pod: Pod) -> Report:
     """Arm on a person's word. Raises AppError when it is not armed."""
     agent = await supervisor.link.agent(pod.id)

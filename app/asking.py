@@ -156,7 +156,7 @@ async def before_terminate(context: Context, args: Args) -> Confirm | None:
         lines += ["it is stopped, so its files cannot be looked at", known]
         force = True
     else:
-        risk = await look(supervisor, pod)
+        risk = await look(supervisor, pod, removing=True)
         lines += [_first_up(clause) for clause in risk.clauses] or ["everything of its runs is home, verified"]
         lines += [_first_up(waiting(risk.unpulled))] if risk.unpulled is None else []
         force = risk.unpulled != ()

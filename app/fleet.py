@@ -129,13 +129,15 @@ class Fleet:
         return self.rented and not listed and bool(rows) and not any(row.open for row in rows)
 
     async def find(self, name: str | None = None) -> Pod:
-        """The pod of this id or name, freshly listed; without a name the first one of this workspace.
+        """The pod of this id or name, freshly listed; without a name the first one of this workspace, and first of
+        those that are not off.
 
         Raises UsageError when there is none.
         """
         pods = await self.list()
-        for pod in pods:
-            if name in (pod.id, pod.name) or (name is None and self.is_ours(pod)):
+        mine = sorted((pod for pod in pods if self.is_ours(pod)), key=lambda pod: pod.status.over)
+        for pod in mine if name is None else pods:
+            if name in (None, pod.id, pod.name):
                 return pod
         known = ", ".join(f"{pod.name} ({pod.id})" if pod.name != pod.id else pod.id for pod in pods) or "none"
         if name is None:

@@ -95,13 +95,16 @@ class Keeper:
     def measured_run(self) -> tuple[str, float] | None:
         """The pod of the newest run and when that began: what the run's budget is about."""
         entry = self._supervisor.book.find(None)
-        run = self._supervisor.state().run
         if entry is None:
             return None
-        known = run.started_at if run is not None and run.run_id == entry.run_id else None
-        began = known if known is not None else entry.started
+        run = self._supervisor.state().run
+        if run is None or run.run_id != entry.run_id:
+            from app.history import run_view
+
+            run = run_view(self._supervisor.workspace, entry)
+        began = entry.started if run.started_at is None else run.started_at
         pod = next((one for one in self._supervisor.fleet.pods if one.id == entry.pod), None)
-        if pod is not None and pod.started_at is not None and pod.started_at > began:
+        if pod is not None and pod.started_at is not None and pod.started_at > max(began, entry.started):
             return None  # the pod was started anew: its session is not that run's
         return entry.pod, began
 
@@ -195,7 +198,12 @@ class Keeper:
         account = fleet.account
         run = self.measured_run()
         money = Money() if account is None else Money(account.budgets, account.runway, run and run[0])
-        return decide(fleet.pods, self.rules(), work, money, supervisor.clock(), ours(fleet.journal))
+        rules = self.rules()
+        if rules.after_run and supervisor.book.is_launching():
+            from msgspec.structs import replace
+
+            rules = replace(rules, after_run=False)  # the next run is on its way: the end of the last one stops nothing
+        return decide(fleet.pods, rules, work, money, supervisor.clock(), ours(fleet.journal))
 
     async def _observe(self, pod: Pod) -> Activity | None:
         from remote.errors import RemoteError

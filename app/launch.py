@@ -24,7 +24,7 @@ from app.ready import make_ready, reach, secret_env, sources
 from app.runs import RunEntry
 from app.settle import CANCEL, LAUNCH
 from app.workspace import Workspace
-from remote.errors import LaunchUnconfirmed
+from remote.errors import LaunchUnconfirmed, ProviderError, SshError
 
 if TYPE_CHECKING:
     from app.supervisor import Supervisor
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 LAUNCH_TRIES = 5
 """Times an unconfirmed launch is asked again, each over a new connection."""
+
+LAUNCH_PAUSE_S = 3.0
+"""Seconds before that, where no new connection could be made."""
 
 CHECKPOINT_S = 60.0
 """Seconds that a run gets for a checkpoint when it is asked to end."""
@@ -246,15 +249,20 @@ async def _launch_surely(
 ) -> JobStatus:
     from remote import jobs
 
-    for left in reversed(range(LAUNCH_TRIES)):
-        agent = await supervisor.link.agent(pod.id)
+    open_question: LaunchUnconfirmed | None = None
+    for _ in range(LAUNCH_TRIES):
         try:
+            agent = await supervisor.link.agent(pod.id)
             return (await jobs.launch(agent, _spec(agent, pod, entry, session, going))).status
-        except LaunchUnconfirmed:
+        except LaunchUnconfirmed as error:
+            open_question = error
             await supervisor.link.drop()
-            if not left:
+        except (SshError, ProviderError):
+            if open_question is None:
                 raise
-    raise AssertionError("the last try returns or raises")
+            await asyncio.sleep(LAUNCH_PAUSE_S)  # the pod is out of reach now: whether it began is not known
+    assert open_question is not None
+    raise open_question
 
 
 def _spec(agent: Agent, pod: Pod, entry: RunEntry, session: Session | None, going: Going) -> LaunchSpec:

@@ -67,12 +67,13 @@ def _pods(state: AppState, event: PodsListed) -> AppState:
 
 
 def _chosen(before: PodView | None, pods: tuple[PodView, ...]) -> PodView | None:
-    """The pod that keys act on: the same as before, unless it is gone and there is another of ours."""
+    """The pod that keys act on: the same as before, unless it is gone, or off while another of ours is not."""
     same = next((pod for pod in pods if before is not None and pod.id == before.id), None)
-    if same is not None and same.status != "GONE":
+    mine = [pod for pod in pods if pod.ours and pod.status != "GONE"]
+    awake = next((pod for pod in mine if pod.status not in OFF), None)
+    if same is not None and same.status != "GONE" and (same.status not in OFF or awake is None):
         return same
-    other = next((pod for pod in pods if pod.ours and pod.status != "GONE"), None)
-    return other or same or next(iter(pods), None)
+    return awake or next(iter(mine), None) or same or next(iter(pods), None)
 
 
 def run_on(run: RunView, pods: tuple[PodView, ...]) -> RunView:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from remote.renting.permits import Permit, Unpulled
 
 _BOOTING = ("CREATING", "PULLING", "BOOTING")
-"""States in which a pod session has never had an address, so that nothing can run on it."""
+"""States in which a pod session has no address yet, so that nothing of it can run."""
 
 
 class Risk(Struct, frozen=True):
@@ -27,14 +27,18 @@ class Risk(Struct, frozen=True):
     clauses: tuple[str, ...]
 
 
-async def look(supervisor: Supervisor, pod: Pod) -> Risk:
-    """Ask the pod. One that cannot be asked is at risk itself."""
+async def look(supervisor: Supervisor, pod: Pod, removing: bool = False) -> Risk:
+    """Ask the pod. One that cannot be asked is at risk itself. `removing`: its disks go too."""
     from remote import jobs
     from remote.guard.activity import SETUP
+    from remote.renting.permits import loses_data
     from remote.sync.pull import missing
 
-    if pod.status in _BOOTING:
-        return Risk((), (), ())
+    if pod.status in _BOOTING and not _reached(supervisor, pod):
+        had = [entry.run_id for entry in supervisor.book.entries() if entry.pod == pod.id]
+        if not had or not (removing or loses_data(pod)):
+            return Risk((), (), ())
+        return Risk((), None, (f"it is {pod.status} and had run {had[0]}: what lies on its disk cannot be asked",))
     alive: list[str] = []
     files: list[str] = []
     clauses: list[str] = []
@@ -54,6 +58,12 @@ async def look(supervisor: Supervisor, pod: Pod) -> Risk:
         return Risk(tuple(alive), tuple(files), tuple(clauses))
     except (RemoteError, AppError) as error:
         return Risk((), None, (f"it cannot be told what is at risk ({error})",))
+
+
+def _reached(supervisor: Supervisor, pod: Pod) -> bool:
+    """Whether this very session was spoken to: its provider may forget to tell its address, or tell it late."""
+    probe = supervisor.fleet.probes.get(pod.id)
+    return probe is not None and probe.session == pod.session and probe.connected_at is not None
 
 
 def _some(paths: list[str]) -> str:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from app.errors import UsageError
-from remote.files import append_json, locked, read_json_lines
+from remote.files import append_json, held, locked, read_json_lines
 
 
 class RunEntry(Struct, frozen=True):
@@ -84,6 +84,10 @@ class RunBook:
         Raises Occupied when another start holds it for longer than `wait_s` seconds.
         """
         return locked(self._lock, "starting a run of this workspace (`run start`)", wait_s)
+
+    def is_launching(self) -> bool:
+        """Whether a run is being started or resumed right now, by whichever process."""
+        return held(self._lock)
 
 
 def _entry(raw: Mapping[str, Any]) -> RunEntry | None:

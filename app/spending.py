@@ -46,9 +46,7 @@ async def read(supervisor: Supervisor, *, bill: bool = True) -> Spending:
                 stray = sum((record.total or Decimal(0) for record in found.stray), Decimal(0))
         except ProviderError as error:
             notes.append(f"what was billed could not be read: {sentence(error)}")
-    entry = supervisor.book.find(None)
-    run = None if entry is None else (entry.pod, entry.started)
-    account = await fleet.read_account(budgets(supervisor.settings), run)
+    account = await fleet.read_account(budgets(supervisor.settings), supervisor.keeper.measured_run())
     now = supervisor.clock()
     cost = fleet.cost(now)
     rows = [row for row in fleet.ledger.rows() if row.provider == fleet.name]

@@ -80,10 +80,7 @@ def _views(supervisor: Supervisor) -> tuple[PodView, ...]:
 async def _ask_money(supervisor: Supervisor) -> None:
     from app.rent import budgets
 
-    entry = supervisor.book.find(None)
-    await supervisor.fleet.read_account(
-        budgets(supervisor.settings), None if entry is None else (entry.pod, entry.started)
-    )  # fmt: skip
+    await supervisor.fleet.read_account(budgets(supervisor.settings), supervisor.keeper.measured_run())
 
 
 async def _ask_pod(supervisor: Supervisor, pod_id: str) -> None:

@@ -172,6 +172,18 @@ async def locked(path: Path, what: str, deadline_s: float = 60.0) -> AsyncIterat
         os.close(fd)
 
 
+def held(path: Path) -> bool:
+    """Whether somebody, this process included, holds `locked` on a file at this moment."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return not _try_lock(fd)
+    finally:
+        os.close(fd)
+
+
 def _try_lock(fd: int) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

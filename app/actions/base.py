@@ -82,7 +82,7 @@ class Param(Struct, frozen=True):
     type: Callable[[str], Any] = str
     many: bool = False  # any number of them
     asked: str = ""  # the question by which the panel asks for it; "" = it does not
-    subject: str = ""  # what the panel fills it with: the "task", "review", "run" or "step" under the cursor
+    subject: str = ""  # what the panel fills it with: its "pod"; the "task", "review", "run" or "step" under the cursor
 
 
 AGREED = Param("agreed", "somebody has agreed to what it costs or destroys", kind="hidden", default=False)

@@ -14,7 +14,9 @@ from app.state import AppState
 if TYPE_CHECKING:
     from remote.pods.model import Pod
 
-POD = Param("pod", "pod id or name; default: the first one", kind="positional", metavar="POD")
+POD = Param(
+    "pod", "pod id or name; default: the first one that is not off", kind="positional", metavar="POD", subject="pod"
+)
 
 
 async def _list(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
@@ -41,7 +43,7 @@ async def _list(context: Context, _args: Args) -> AsyncIterator[AppEvent]:
 
 async def _start(context: Context, args: Args) -> AsyncIterator[AppEvent]:
     from app import rent
-    from app.arming import arm
+    from app.arming import arm_as_it_is
     from app.ready import reach
 
     supervisor = context.supervisor
@@ -59,7 +61,7 @@ async def _start(context: Context, args: Args) -> AsyncIterator[AppEvent]:
         yield Output("RESUME_BLOCKED", {**data, "next_try": found.next_try, "choices": ways})
         raise
     if supervisor.fleet.rented:
-        await arm(supervisor, pod, await reach(supervisor, pod))
+        await arm_as_it_is(supervisor, pod, await reach(supervisor, pod))
     supervisor.say("ok", f"pod {pod.id} is {pod.status}")
     yield Output(pod.id, {"id": pod.id, "status": str(pod.status)})
 
@@ -192,7 +194,7 @@ async def _terminate(context: Context, args: Args) -> AsyncIterator[AppEvent]:
     if args["name"] is None:
         raise UsageError("no pod is named", "Type its whole name: `maxcai pod terminate NAME`; see `maxcai pod list`.")
     pod = await supervisor.pod(args["name"])
-    missing = None if pod.status.over else (await look(supervisor, pod)).unpulled
+    missing = None if pod.status.over else (await look(supervisor, pod, removing=True)).unpulled
     permit = may_terminate(pod, missing, args["name"], override=args["force"])
     lines = [f"pod {pod.name} is removed with everything on its disks; a network volume stays"]
     lines += [f"lost: {path}" for path in permit.overridden]

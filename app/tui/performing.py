@@ -48,8 +48,10 @@ def to_ask(action: Action, given: Mapping[str, Any]) -> list[Param]:
 
 
 async def _filled(app: PanelApp, action: Action, given: dict[str, Any]) -> dict[str, Any] | None:
-    """With what is under the cursor and what a person is asked for; None when they would rather not."""
-    here = app.subjects()
+    """With the pod of the header, what is under the cursor and what a person is asked for; None when they would rather
+    not."""
+    pod = app.controller.state.pod
+    here = {"pod": pod.id, **app.subjects()} if pod is not None and pod.ours else app.subjects()
     for param in action.params:
         if param.subject and given.get(param.name) is None and here.get(param.subject):
             given[param.name] = here[param.subject]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -44,7 +45,8 @@ def manifest(request: Json, pod: Pod, _stream: BinaryIO) -> Json:
                 fresh[path] = [*key, row["sha256"]]
         files.append(row)
     if fresh != cache and os.path.isdir(os.path.dirname(cache_path)):
-        write_json(cache_path, fresh, durable=False)
+        with contextlib.suppress(OSError):  # a full disk: what is hashed is told all the same
+            write_json(cache_path, fresh, durable=False)
     return {"files": files, "skipped": skipped, "running": running}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -107,7 +108,8 @@ def ask_to_end(pod: Pod, run_id: str, number: int, grace: float, why: str) -> st
     start = read_json(pod.note(run_id, "start", number)) or {}
     state = state_of(pod, run_id, number)
     if state in ("running", "orphaned"):
-        write_json(pod.note(run_id, "cancel", number), {"grace_s": grace, "asked": time.time(), "why": why})
+        with contextlib.suppress(OSError):  # a full disk: the word is given all the same
+            write_json(pod.note(run_id, "cancel", number), {"grace_s": grace, "asked": time.time(), "why": why})
     if state == "running" and alive(pod, start, "supervisor"):
         os.kill(start["supervisor"], signal.SIGTERM)
     if state == "orphaned":

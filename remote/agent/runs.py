@@ -93,6 +93,10 @@ def state_of(pod: Pod, run_id: str, attempt: int) -> str:
     return "orphaned" if alive(pod, start) else "lost"
 
 
+STALE_S = 60.0
+"""Seconds after which a heartbeat says nothing of what its run does: it could not be written."""
+
+
 def followed(run_dir: str) -> list[str]:
     """Names of the files of a run that grow: its events, its logs, its console."""
     names = ["events.jsonl", ".agent/console.log"]
@@ -120,7 +124,9 @@ def summary(pod: Pod, run_id: str, attempt: int | None = None) -> Json:
     now, ours = time.monotonic(), beat.get("incarnation") == pod.incarnation
     age = now - beat["mono"] if ours else None
     sizes = sizes_of(os.path.join(pod.runs, run_id))
-    silent = None if age is None else 0.0 if sizes != beat.get("sizes") else now - float(beat["active"])
+    silent = None if age is None or age > STALE_S else 0.0
+    if silent is not None and sizes == beat.get("sizes"):
+        silent = now - float(beat["active"])
     return {
         "run_id": run_id,
         "attempt": number,

@@ -5,6 +5,7 @@ Nothing here decides anything; a pod that cannot be asked has no activity, which
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,6 +31,9 @@ SETUP = "setup-"
 CHECKPOINT_GRACE_S = 240.0
 """Seconds a run has to publish its checkpoint before it is ended."""
 
+ENDED_S = 2.0
+"""Seconds between two looks whether a run that was asked to end has ended."""
+
 
 @asynccontextmanager
 async def agent_of(pod: Pod, provider: Provider, state_dir: Path) -> AsyncIterator[Agent]:
@@ -54,9 +58,15 @@ async def observe(pod: Pod, agent: Agent, state_dir: Path, runs_dir: Path, now: 
         return None
     runs = await jobs.runs(agent)
     alive = sum(run.state.alive for run in runs)
-    over = sum(not run.state.alive for run in _results(runs))
+    over = sum(not run.state.alive and _of_session(run, pod.session) for run in _results(runs))
     active = _remember(state_dir / "activity.json", pod, runs, now)
     return Activity(pod.session, active, alive, over, await _missing(agent, runs, runs_dir), await tell_shells(agent))
+
+
+def _of_session(run: JobStatus, session: PodSession) -> bool:
+    """Whether a run that is over began or ended in the pod's present session: an earlier one's end stops nothing."""
+    last = max((moment for moment in (run.started, run.finished) if moment is not None), default=None)
+    return last is None or last >= session.started_at
 
 
 async def tell_shells(agent: Agent, say: str = "") -> int | None:
@@ -98,12 +108,16 @@ async def bring_home(agent: Agent, runs_dir: Path) -> Unpulled:
 
 
 async def end_runs(agent: Agent, grace_s: float = CHECKPOINT_GRACE_S) -> None:
-    """Ask every run alive to publish a checkpoint and end; after `grace_s` seconds it is ended."""
+    """Ask every run alive to publish a checkpoint and end; after `grace_s` seconds it is ended. One that was asked
+    before, over a link that broke, is only waited for: a second word would cut its checkpoint short."""
     from remote import jobs
 
     for run in await jobs.runs(agent):
-        if run.state.alive:
+        if run.state.alive and not run.canceled:
             await jobs.cancel(agent, run.run_id, grace_s)
+    end = asyncio.get_running_loop().time() + grace_s
+    while asyncio.get_running_loop().time() < end and any(run.state.alive for run in await jobs.runs(agent)):
+        await asyncio.sleep(ENDED_S)
 
 
 def _remember(path: Path, pod: Pod, runs: tuple[JobStatus, ...], now: float) -> float | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from remote.errors import GuardError, RemoteError
+from remote.errors import ConnectionLost, GuardError, RemoteError, SshError
 from remote.guard.rules import Act, Decision, logged_in
 from remote.journal import Journal, Phase
 from remote.pods.model import Pod, PodStatus
@@ -34,6 +34,10 @@ CHECKPOINT_S, PULL_S, WARN_S = 300.0, 1800.0, 30.0
 
 NOTICE_S = 60.0
 """Seconds between the word to open shells and what ends them."""
+
+AGAIN_S, TRIES = 5.0, 12
+"""Seconds between two tries to reach a pod whose link broke while its runs write their checkpoints, and how many that
+fail at once are enough."""
 
 _LAUNCH = "run.launch"
 
@@ -139,11 +143,28 @@ class _Enforcer(Struct, frozen=True):
             return
         try:
             async with asyncio.timeout(self.checkpoint_s):
-                await self.checkpoint(pod)
+                await self._surely(self.checkpoint, pod)
         except TimeoutError:
             remarks.append(f"no checkpoint within {self.checkpoint_s:.0f} s")
         except (RemoteError, OSError) as error:
             remarks.append(f"no checkpoint: {error}")
+
+    async def _surely(self, ask: Checkpoint, pod: Pod) -> None:
+        """Over a new link where one broke after the word was given: the run is writing, and the stop would cut it."""
+        clock, broken, at_once = asyncio.get_running_loop().time, None, 0
+        while at_once < TRIES:
+            began = clock()
+            try:
+                return await ask(pod)
+            except ConnectionLost as error:
+                broken = error
+            except SshError:
+                if broken is None:
+                    raise
+            at_once = at_once + 1 if clock() - began < AGAIN_S else 0
+            await self.sleep(AGAIN_S)
+        assert broken is not None
+        raise broken
 
     async def _bring(self, pod: Pod, decision: Decision, remarks: list[str]) -> Unpulled:
         """What is still only on the pod. One that keeps nothing is asked even where nothing was missing when it was

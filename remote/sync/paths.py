@@ -30,8 +30,11 @@ def safe_relative(path: str) -> str:
 
 
 def wanted(path: str) -> bool:
-    """False for the agent's notes, locks and files that are still being written under a temporary name."""
+    """False for the agent's notes, locks, files that are still being written under a temporary name, and `scratch/`:
+    merged weights, as large as the model, that the adapters make again."""
     parts = path.split("/")
+    if parts[0] == "scratch":
+        return False
     if parts[0] == ".agent":
         return path == ".agent/console.log"
     temporary = any(part.startswith(".tmp") for part in parts)

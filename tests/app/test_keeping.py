@@ -7,11 +7,13 @@ import tomllib
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 from msgspec.structs import replace
 
-from app import arming
+from app import arming, launch
 from app.controller import Controller
 from app.errors import SettingsError, Unagreed, sentence
 from app.events import PodsListed, WatchReported
@@ -21,15 +23,18 @@ from app.ready import _project, sources
 from app.reduce import reduce
 from app.reminders import reminders
 from app.rent import create, wanted
+from app.risk import Risk, look
 from app.runs import RunEntry
 from app.sections import Budget, Guard, RunPod
 from app.settings import Settings, load
 from app.state import AppState, PodView, WatchView
 from app.workspace import find
-from remote.errors import AgentFailed, InsufficientFunds
+from remote import jobs
+from remote.errors import AgentFailed, ConnectFailed, InsufficientFunds, LaunchUnconfirmed
 from remote.guard.rules import Act, Decision, Rule
 from remote.guard.watchdog import AfterExit
 from remote.pods.model import Pod, PodStatus, VolumeKind
+from remote.renting.permits import loses_data
 from tests.sim.runpod_api.faults import Fault
 from tests.sim.runpod_api.harness import Simulator
 from tests.sim.runpod_api.model import BootTimes
@@ -127,6 +132,63 @@ async def test_what_an_earlier_run_spent_is_no_part_of_the_next_ones_budget(
     await supervisor.fleet.start(pod.id)
     await supervisor.fleet.list()
     assert Keeper(supervisor).measured_run() is None
+    resumed = cloud.clock() + 60
+    supervisor.book.add(RunEntry("R1", "smoke", pod.id, "t", 2, resumed))  # taken up again in this session
+    assert Keeper(supervisor).measured_run() is not None
+
+
+async def test_what_lay_on_a_pod_that_boots_again_is_not_called_home(controller: Controller, cloud: Simulator) -> None:
+    supervisor = controller.supervisor
+    await create(supervisor, agreed=True, wait=False)
+    pod = replace((await supervisor.fleet.list())[0], status=PodStatus.BOOTING, endpoint=None)
+    assert not loses_data(pod)
+    supervisor.fleet.probes.clear()
+    assert await look(supervisor, pod, removing=True) == Risk((), (), ())  # nothing ever ran there
+    supervisor.book.add(RunEntry("R1", "smoke", pod.id, "t", 1, cloud.clock()))
+    assert await look(supervisor, pod) == Risk((), (), ())  # a stop leaves its disk
+    gone = await look(supervisor, pod, removing=True)
+    assert gone.unpulled is None and "R1" in gone.clauses[0]
+    assert (await look(supervisor, replace(pod, volume=VolumeKind.NONE))).unpulled is None
+
+
+async def test_a_run_that_is_being_started_keeps_its_pod(controller: Controller, tmp_path: Path) -> None:
+    book = controller.supervisor.book
+    assert not book.is_launching()
+    async with book.launching():
+        assert book.is_launching()
+    assert not book.is_launching()
+
+
+async def test_a_launch_that_may_have_begun_is_asked_again_until_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Lost:
+        answers: ClassVar[list[Exception]] = [ConnectFailed("no route"), ConnectFailed("no route")]
+
+        async def agent(self, _: str) -> object:
+            if told and self.answers:
+                raise self.answers.pop(0)
+            return SimpleNamespace(tree_dir=str)
+
+        async def drop(self) -> None: ...
+
+    told: list[str] = []
+
+    async def sent(_agent: object, _spec: object) -> object:
+        told.append("launch")
+        if len(told) == 1:
+            raise LaunchUnconfirmed("no answer")
+        return SimpleNamespace(status="running")
+
+    monkeypatch.setattr(jobs, "launch", sent)
+    monkeypatch.setattr(launch, "_spec", lambda *_: None)
+    monkeypatch.setattr(launch, "LAUNCH_PAUSE_S", 0.0)
+    far = SimpleNamespace(link=Lost())
+    given = (far, RENTED, None, None, None)
+    assert await launch._launch_surely(*given) == "running"  # type: ignore[arg-type]
+    assert told == ["launch", "launch"]
+    told.clear()
+    Lost.answers = [ConnectFailed("no route")] * 9
+    with pytest.raises(LaunchUnconfirmed):  # and not "no route", which would say that nothing began
+        await launch._launch_surely(*given)  # type: ignore[arg-type]
 
 
 class _Deaf:

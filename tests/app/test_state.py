@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from app.events import Failed, JobReported, LinkChanged, Noted, PodsListed, Pulled, RunFollowed, RunLine
 from app.reduce import NOTICES, reduce
@@ -122,6 +123,30 @@ def test_a_running_run_on_a_stopped_pod_is_lost() -> None:
     state = following(started(), PodsListed((pod("STOPPED"),), 5.0))
     assert state.run is not None
     assert (state.run.state, state.link.state) == ("lost", "down")
+
+
+def test_keys_act_on_the_pod_that_is_not_off() -> None:
+    """A pod that is off stays chosen only as long as no other of ours runs."""
+    first, second = (replace(pod("RUNNING"), id=name, name=name) for name in ("a", "b"))
+    off = replace(first, status="STOPPED")
+
+    def chosen(state: AppState, *pods: PodView) -> tuple[AppState, str]:
+        after = reduce(state, PodsListed(pods, 1.0))
+        assert after.pod is not None
+        return after, after.pod.id
+
+    state, name = chosen(AppState("p"), first, second)
+    assert name == "a"
+    state, name = chosen(state, second, first)  # both run: the one that was shown stays
+    assert name == "a"
+    state, name = chosen(state, off, second)
+    assert name == "b"
+    state, name = chosen(state, first, second)
+    assert name == "b"
+    state, name = chosen(state, off, replace(second, status="RESUME_BLOCKED"))
+    assert name == "b"
+    state, name = chosen(state, replace(first, ours=False), replace(second, status="STOPPED"))
+    assert name == "b"  # somebody else's is none of ours, whatever it does
 
 
 def test_an_unknown_pod_state_leaves_the_run_alone() -> None:

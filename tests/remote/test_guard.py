@@ -13,13 +13,14 @@ from msgspec.structs import replace
 
 from remote.errors import (
     ConfigError,
+    ConnectFailed,
     ConnectionLost,
     GuardError,
     ProviderUnavailable,
     UnpulledArtifacts,
     VolumelessStop,
 )
-from remote.guard.enforce import enforce, ours
+from remote.guard.enforce import TRIES, enforce, ours
 from remote.guard.rules import Act, Activity, Decision, Money, Rule, Rules, decide
 from remote.journal import Journal
 from remote.money.costs import Ledger
@@ -275,7 +276,12 @@ class Hands:
 
 async def carry_out(provider: Far, decisions: list[Decision], tmp_path: Path, hands: Hands) -> Any:
     Ledger(tmp_path).reconcile(await provider.list(), NOW)
-    return await enforce(decisions, provider, tmp_path, lambda: NOW, checkpoint=hands.checkpoint, pull=hands.pull)
+    return await enforce(
+        decisions, provider, tmp_path, lambda: NOW, checkpoint=hands.checkpoint, pull=hands.pull, sleep=at_once
+    )  # fmt: skip
+
+
+async def at_once(_: float) -> None: ...
 
 
 async def test_runs_are_asked_for_a_checkpoint_and_pulled_before_the_pod_stops(tmp_path: Path) -> None:
@@ -296,7 +302,30 @@ async def test_a_pod_that_cannot_be_reached_is_stopped_all_the_same_when_its_vol
     (outcome,) = await carry_out(provider, [stop_of(POD)], tmp_path, hands)
     assert outcome.stopped
     assert outcome.remarks == ("no checkpoint: the link broke", "not everything came home: the link broke")
+    assert len(hands.done) == TRIES + 1
     assert Journal(tmp_path, lambda: NOW).intents()[0].facts["overridden"] == ["files that nobody could look for"]
+
+
+async def test_a_link_that_breaks_while_a_checkpoint_is_written_is_made_anew_before_the_stop(tmp_path: Path) -> None:
+    provider, hands = Far(POD), Hands()
+    answers: list[Exception | None] = [ConnectionLost("it broke"), ConnectFailed("not yet"), None]
+
+    async def checkpoint(pod: Pod) -> None:
+        answer = answers.pop(0)
+        if answer is not None:
+            raise answer
+
+    Ledger(tmp_path).reconcile(await provider.list(), NOW)
+    (outcome,) = await enforce(
+        [stop_of(POD)], provider, tmp_path, lambda: NOW, checkpoint=checkpoint, pull=hands.pull, sleep=at_once
+    )  # fmt: skip
+    assert (outcome.stopped, outcome.remarks, answers) == (True, (), [])
+    answers += [ConnectFailed("never there")]  # nobody was given the word: nobody is waited for
+    again = replace(POD, id="p2")
+    (outcome,) = await enforce(
+        [stop_of(again)], Far(again), tmp_path, lambda: NOW, checkpoint=checkpoint, pull=hands.pull, sleep=at_once
+    )  # fmt: skip
+    assert outcome.remarks == ("no checkpoint: never there",)
 
 
 @pytest.mark.parametrize("hands", [Hands(left=("a.bin",)), Hands(left=None), Hands(error=ConnectionLost("broke"))])

@@ -60,6 +60,12 @@ def asked(conn: SubprocessConnection) -> list[tuple[str, int, int]]:
     return [(row["path"], row["offset"], row["length"]) for request in requests for row in request["ranges"]]
 
 
+def test_throw_away_weights_are_left_where_they_are() -> None:
+    assert not wanted("scratch/merged-stage-1/model.safetensors")
+    assert wanted("stage-1/scratch.json")
+    assert wanted("stage-1/sft/adapter/adapter_model.safetensors")
+
+
 async def test_everything_of_a_run_comes_home_and_is_verified(
     conn: SubprocessConnection, run: Path, tmp_path: Path
 ) -> None:

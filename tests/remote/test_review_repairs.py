@@ -53,7 +53,9 @@ SPEC = PodSpec("img", "A100", volume_gb=20)
 
 def job(run_id: str, state: JobState, written: int = 0, age: float | None = None) -> JobStatus:
     code = 0 if state is JobState.EXITED else None
-    return JobStatus(run_id, 1, (1,), state, code, False, 1, None, 1.0, None, None, None, {"a.log": written}, age)
+    return JobStatus(
+        run_id, 1, (1,), state, code, False, 1, None, NOW - 3600, None, None, None, {"a.log": written}, age
+    )
 
 
 class Hand(Limited):
@@ -123,6 +125,35 @@ async def test_a_pod_that_was_only_set_up_has_no_run_that_is_over(seen: Callable
     assert (found.runs_alive, found.runs_over) == (0, 0)
     found = await seen(POD, NOW, job("setup-0123", JobState.RUNNING), job("01J", JobState.EXITED))
     assert (found.runs_alive, found.runs_over) == (1, 1)
+
+
+async def test_the_end_of_a_run_of_an_earlier_session_stops_nothing(seen: Callable[..., Any]) -> None:
+    """Else a pod that was just started for the next run would be stopped for the last one."""
+    assert POD.started_at is not None
+    early, late = (POD.started_at + shift for shift in (-60.0, 60.0))
+    over = replace(job("01J", JobState.EXITED), started=early - 600, finished=early)
+    assert (await seen(POD, NOW, over)).runs_over == 0
+    assert (await seen(POD, NOW, replace(over, finished=late))).runs_over == 1
+    assert (await seen(POD, NOW, replace(over, state=JobState.ORPHANED, finished=None))).runs_alive == 1
+
+
+async def test_a_run_that_was_asked_to_end_is_waited_for_and_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second word would end it at once, in the middle of its checkpoint."""
+    asked = replace(job("01J", JobState.RUNNING), canceled=True)
+    told = [(asked, job("02J", JobState.RUNNING)), (asked,), ()]
+    cancelled: list[str] = []
+
+    async def listed(_: object) -> tuple[JobStatus, ...]:
+        return told.pop(0)
+
+    async def cancel(_: object, run_id: str, _grace: float) -> None:
+        cancelled.append(run_id)
+
+    monkeypatch.setattr(jobs, "runs", listed)
+    monkeypatch.setattr(jobs, "cancel", cancel)
+    monkeypatch.setattr(activity, "ENDED_S", 0.0)
+    await activity.end_runs(cast(Agent, None), 60.0)
+    assert (cancelled, told) == (["02J"], [])
 
 
 @pytest.mark.parametrize("use", [(), (GpuUse(0.0, 1.0), GpuUse(None, None))])
