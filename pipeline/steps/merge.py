@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 ROUNDED_AWAY = 0.5
 """Share of the training's effect that rounding the merged weights may cost before the reader is warned."""
 
-MERGING, MERGING_CPU = 0.8, 0.2
+MERGING, MERGING_CPU = 0.8, 0.1
 """Of the step's time the merge itself and the loading take; reading the held prompts takes the rest."""
 
 READ_AT_ONCE = 16
