@@ -186,8 +186,11 @@ async def arm_as_it_is(supervisor: Supervisor, pod: Pod, agent: Agent) -> Report
     from remote import jobs
 
     known = {entry.run_id for entry in supervisor.book.entries()}
-    runs = [job.run_id for job in await jobs.runs(agent) if job.state.alive and job.run_id in known]
-    return await arm(supervisor, pod, agent, runs)
+    try:
+        told = await jobs.runs(agent)
+    except (AgentError, JobError):
+        told = ()  # nor will it arm, and that is said
+    return await arm(supervisor, pod, agent, [job.run_id for job in told if job.state.alive and job.run_id in known])
 
 
 async def arm_again(supervisor: Supervisor, pod: Pod) -> Report:

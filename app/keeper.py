@@ -60,12 +60,12 @@ class Keeper:
             self._supervisor.say(level, text)
 
     def _running(self) -> Pod | None:
-        """The pod of ours that runs and can be reached."""
+        """The pod of ours that runs and can be reached; of several the one that is shown."""
         from remote.pods.model import PodStatus
 
-        fleet = self._supervisor.fleet
-        up = (pod for pod in fleet.pods if fleet.is_ours(pod) and pod.status is PodStatus.RUNNING and pod.endpoint)
-        return next(up, None)
+        fleet, shown = self._supervisor.fleet, self._supervisor.state().pod
+        up = [pod for pod in fleet.pods if fleet.is_ours(pod) and pod.status is PodStatus.RUNNING and pod.endpoint]
+        return next((pod for pod in up if shown is not None and pod.id == shown.id), next(iter(up), None))
 
     # --- money -------------------------------------------------------------------------------------------------------
 
