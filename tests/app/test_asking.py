@@ -64,7 +64,7 @@ async def shown(controller: Controller, action_id: str, **args: object) -> Confi
 
 
 def risky(monkeypatch: pytest.MonkeyPatch, found: Risk) -> None:
-    async def look(_supervisor: Supervisor, _pod: Pod) -> Risk:
+    async def look(_supervisor: Supervisor, _pod: Pod, removing: bool = False) -> Risk:
         return found
 
     monkeypatch.setattr(risk, "look", look)

@@ -12,6 +12,7 @@ import pytest
 from pipeline.__main__ import main, place
 from pipeline.protocol import EXIT_FAILED, EXIT_OK, EXIT_USAGE
 from pipeline.recipe import RECIPE_NAMES
+from pipeline.recipe_load import load
 from pipeline.report.reading import RunFiles
 from pipeline.runner import run
 from tests.pipeline.fake_run import options
@@ -116,11 +117,19 @@ def test_the_run_directory_comes_from_the_flag_then_the_environment(tmp_path: Pa
     assert place(None, "demo", {}, now) == (Path.cwd() / "runs" / fresh, fresh)
 
 
-def test_plan_says_what_is_done(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plan", "--recipe", "demo", "--run-dir", str(finished), "--json"]) == EXIT_OK
-    rows = {row["step"]: row["state"] for row in json.loads(capsys.readouterr().out)["steps"]}
-    assert rows["stage-1/sft"] == "done"
-    assert rows["stage-1/dpo"] == "to do"
+def test_plan_says_what_is_done_and_what_another_recipe_would_make_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(options(tmp_path, recipe=load("demo")))
+
+    def planned(*more: str) -> dict[str, str]:
+        words = ["plan", "--recipe", "demo", "--run-dir", str(run_dir_of(tmp_path)), "--json", *more]
+        assert main(words) == EXIT_OK
+        return {row["step"]: row["state"] for row in json.loads(capsys.readouterr().out)["steps"]}
+
+    same, other = planned(), planned("--set", "train.sft.learning_rate=0.5")
+    assert (same["stage-1/generate"], same["stage-1/sft"], same["stage-1/dpo"]) == ("done", "done", "to do")
+    assert (other["stage-1/generate"], other["stage-1/sft"], other["stage-1/evaluate"]) == ("done", "to do", "to do")
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

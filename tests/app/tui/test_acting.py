@@ -42,7 +42,7 @@ async def test_enter_starts_what_loses_nothing_and_the_numbers_stand_there_first
         await shown.pilot.press("s")
         await shown.sees("GPU  1× A100", "price  $1.74/h", "enter agrees")
         await shown.pilot.press("enter")
-        await shown.until(lambda: shown.controller.done == [("pod.start", {"agreed": True})])
+        await shown.until(lambda: shown.controller.done == [("pod.start", {"pod": samples.pod().id, "agreed": True})])
 
 
 async def test_another_answer_does_it_another_way(panel: Opener) -> None:
@@ -50,7 +50,7 @@ async def test_another_answer_does_it_another_way(panel: Opener) -> None:
         await shown.pilot.press("x")
         await shown.sees("y  stop now", "p  pull", "esc goes back")
         await shown.pilot.press("p")
-        await shown.until(lambda: shown.controller.done == [("pod.stop", {"safely": True})])
+        await shown.until(lambda: shown.controller.done == [("pod.stop", {"pod": samples.pod().id, "safely": True})])
 
 
 async def test_a_run_is_asked_about_with_the_step_under_the_cursor_and_may_go_on_from_there(panel: Opener) -> None:
@@ -92,7 +92,7 @@ async def test_a_harmless_stop_waits_and_can_be_withdrawn(panel: Opener) -> None
         assert shown.controller.done == []
     async with panel(samples.up_state(), hold_s=0.01) as shown:
         await shown.pilot.press("x")
-        await shown.until(lambda: shown.controller.done == [("pod.stop", {})])
+        await shown.until(lambda: shown.controller.done == [("pod.stop", {"pod": samples.pod().id})])
 
 
 async def test_a_question_that_cannot_be_put_together_does_nothing(panel: Opener) -> None:
@@ -324,4 +324,4 @@ async def test_a_question_is_not_answered_by_what_was_typed_before_it_was_there(
         assert isinstance(shown.app.screen, Question)
         assert shown.controller.done == []
         await shown.pilot.press("y")
-        await shown.until(lambda: shown.controller.done == [("pod.stop", {"force": True})])
+        await shown.until(lambda: shown.controller.done == [("pod.stop", {"pod": samples.pod().id, "force": True})])

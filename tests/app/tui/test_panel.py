@@ -99,7 +99,7 @@ async def test_stop_asks_with_the_numbers_and_only_a_yes_stops(panel: Opener) ->
         await shown.pilot.press("x")
         await shown.until(lambda: isinstance(shown.app.screen, Question))
         await shown.pilot.press("y")
-        await shown.until(lambda: shown.controller.done == [("pod.stop", {"force": True})])
+        await shown.until(lambda: shown.controller.done == [("pod.stop", {"pod": samples.pod().id, "force": True})])
 
 
 async def test_quit_says_what_goes_on_costing(panel: Opener) -> None:
@@ -389,7 +389,7 @@ async def test_any_key_calls_a_counted_down_stop_off_and_does_nothing_else(
         shown.controller.become(replace(shown.controller.state, countdown=None))
         await shown.until(lambda: "STOPS IN" not in shown.text)
         await shown.pilot.press("x")
-        await shown.until(lambda: shown.controller.asked[1:] == [("pod.stop", {})])
+        await shown.until(lambda: shown.controller.asked[1:] == [("pod.stop", {"pod": samples.pod().id})])
 
 
 async def test_a_panel_that_only_looks_shows_a_countdown_and_keeps_its_keys(panel: Opener) -> None:
