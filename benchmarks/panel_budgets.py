@@ -24,7 +24,7 @@ from benchmarks.log_engine import SIZE, on_a_terminal, resident, starved
 
 RESULTS = Path(__file__).parent / "results" / "panel_budgets.json"
 TABLE = RESULTS.with_suffix(".md")
-RUNS = 15
+RUNS = 40
 IDLE_S = 20.0
 MOVES = 3
 CARDS = 600
@@ -191,7 +191,8 @@ def commands(folder: Path) -> dict[str, Any]:
         name: {"wall_ms": round(1000 * min(s)), "median_ms": round(1000 * statistics.median(s))}
         for name, s in seconds.items()
     }
-    took["status"]["times_asyncio"] = round(min(seconds["status"]) / min(seconds["asyncio"]), 2)
+    pairs = zip(seconds["status"], seconds["asyncio"], strict=True)  # neighbours in time: the machine's mood cancels
+    took["status"]["times_asyncio"] = round(statistics.median(status / alone for status, alone in pairs), 2)
     return took
 
 
