@@ -11,7 +11,7 @@ from decimal import Decimal
 from msgspec import Struct
 
 from app.reduce import ALIVE, OFF
-from app.state import AppState
+from app.state import AppState, PodView, WatchView
 from app.text import duration, money
 
 SOON_S = 900.0
@@ -120,9 +120,13 @@ def _of(name: str) -> str:
 
 
 def _watchdog(state: AppState, now: float) -> Iterator[Alert]:
-    watch, pod = state.watch, state.pod
-    if watch is None or pod is None or pod.status in OFF:
-        return
+    for pod in state.pods:
+        watch = state.watches.get(pod.id)
+        if watch is not None and pod.status not in OFF:
+            yield from _watchdog_of(pod, watch, now)
+
+
+def _watchdog_of(pod: PodView, watch: WatchView, now: float) -> Iterator[Alert]:
     if watch.level == "red":
         text = f"AUTOMATIC STOP IS NOT ARMED on pod {pod.name}: {watch.reason}"
         yield Alert(f"unarmed {watch.pod} {pod.started_at}", "error", text, ("pod.stop",))

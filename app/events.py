@@ -21,9 +21,10 @@ class PodsListed(Struct, frozen=True):
 
 
 class LinkChanged(Struct, frozen=True):
-    """The SSH link is in another state."""
+    """The SSH link to a pod is in another state."""
 
     link: LinkView
+    pod: str | None = None  # its id; None in recordings of before there could be several
 
 
 class DataArrived(Struct, frozen=True):
@@ -80,9 +81,9 @@ class CostTicked(Struct, frozen=True):
 
 
 class WatchReported(Struct, frozen=True):
-    """What the pod said of its own watchdog; None: no pod runs."""
+    """What a pod said of its own watchdog."""
 
-    watch: WatchView | None
+    watch: WatchView
 
 
 class CountdownChanged(Struct, frozen=True):
@@ -124,6 +125,7 @@ class Failed(Struct, frozen=True):
     error: str
     retry_in: float | None
     at: float
+    pod: str | None = None  # whose link it is, by id, where it is a link
 
 
 class Woke(Struct, frozen=True):

@@ -6,6 +6,7 @@ tries again after a failure, is `app.supervisor`.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING
 from app.countdown import KEPT_S, Countdowns, Record
 from app.events import CostTicked, CountdownChanged
 from app.reduce import ALIVE
-from app.state import LinkView
 from app.text import duration
 
 if TYPE_CHECKING:
@@ -59,13 +59,12 @@ class Keeper:
             self._told[subject] = level
             self._supervisor.say(level, text)
 
-    def _running(self) -> Pod | None:
-        """The pod of ours that runs and can be reached; of several the one that is shown."""
+    def _running(self) -> list[Pod]:
+        """The pods of ours that run and can be reached."""
         from remote.pods.model import PodStatus
 
-        fleet, shown = self._supervisor.fleet, self._supervisor.state().pod
-        up = [pod for pod in fleet.pods if fleet.is_ours(pod) and pod.status is PodStatus.RUNNING and pod.endpoint]
-        return next((pod for pod in up if shown is not None and pod.id == shown.id), next(iter(up), None))
+        fleet = self._supervisor.fleet
+        return [pod for pod in fleet.pods if fleet.is_ours(pod) and pod.status is PodStatus.RUNNING and pod.endpoint]
 
     # --- money -------------------------------------------------------------------------------------------------------
 
@@ -190,11 +189,9 @@ class Keeper:
 
         supervisor, fleet = self._supervisor, self._supervisor.fleet
         await supervisor.look()
-        work: dict[str, Activity] = {}
-        pod = self._running()
-        if pod is not None:
-            seen = await self._observe(pod)
-            work |= {} if seen is None else {pod.id: seen}
+        running = self._running()
+        seen = await asyncio.gather(*map(self._observe, running))
+        work = {pod.id: one for pod, one in zip(running, seen, strict=True) if one is not None}
         account = fleet.account
         run = self.measured_run()
         money = Money() if account is None else Money(account.budgets, account.runway, run and run[0])
@@ -240,27 +237,40 @@ class Keeper:
     # --- the pod -----------------------------------------------------------------------------------------------------
 
     async def watchdog(self) -> float:
-        """Renew the lease, if there is one, and see what the pod's watchdog is worth."""
+        """Renew the lease on every pod, if there is one, and see what their watchdogs are worth.
+
+        The shown pod's link is kept up, and tried again, by another service. Raises what went wrong with one pod once
+        all of them were asked.
+        """
+        supervisor, shown = self._supervisor, self._supervisor.state().pod
+        pods = [pod for pod in self._running() if shown is None or pod.id != shown.id or supervisor.link.stands(pod.id)]
+        if not pods:
+            return 5.0
+        outcomes = await asyncio.gather(*map(self._renew, pods), return_exceptions=True)
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
+        lease = supervisor.settings.guard.lease_minutes
+        return WATCH_S if lease is None else min(WATCH_S, lease * 20.0)
+
+    async def _renew(self, pod: Pod) -> None:
         from app import arming
 
-        supervisor, pod = self._supervisor, self._running()
-        if pod is None or not self._linked(supervisor.state().link):
-            return 5.0
-        lease = supervisor.settings.guard.lease_minutes
+        supervisor, lease = self._supervisor, self._supervisor.settings.guard.lease_minutes
         report = await arming.ask(supervisor, pod, "report" if lease is None else "renew")
         settled = pod.started_at is None or supervisor.clock() - pod.started_at > ARMED_S
         if report.level == "red" and settled:
-            self.tell_once(f"{pod.id} watchdog", "error", f"AUTOMATIC STOP IS NOT ARMED: {report.reason}")
+            text = f"AUTOMATIC STOP IS NOT ARMED on pod {pod.name}: {report.reason}"
+            self.tell_once(f"{pod.id} watchdog", "error", text)
         for disk in report.low_disk:
             self.tell_once(f"{pod.id} {disk}", "warn", f"{disk} of pod {pod.name} is nearly full")
-        return WATCH_S if lease is None else min(WATCH_S, lease * 20.0)
 
     async def results(self) -> float:
         """Bring home what a run has finished so far, metrics first; warn when its newest checkpoint here is old."""
         supervisor = self._supervisor
         entry, run = supervisor.book.find(None), supervisor.state().run
         alive = entry is not None and run is not None and run.run_id == entry.run_id and run.state in ALIVE
-        if entry is None or not alive or not self._linked(supervisor.state().link):
+        if entry is None or not alive or not supervisor.link.stands(entry.pod):
             return 5.0
         await supervisor.pull(entry, quiet=True)
         self._checkpoint_age(entry)
@@ -274,10 +284,6 @@ class Keeper:
         if age is not None and age > CHECKPOINT_OLD_S:
             text = f"the newest verified checkpoint at home is {duration(age)} (h:mm:ss) old"
             self.tell_once(f"{entry.run_id} checkpoint", "warn", text)
-
-    @staticmethod
-    def _linked(link: LinkView) -> bool:
-        return link.state == "up"
 
 
 def _subject(decision: Decision) -> str:

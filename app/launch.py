@@ -76,9 +76,9 @@ async def _prepared(supervisor: Supervisor, pod: Pod, run_id: str, recipe: str) 
     The watchdog comes first: a set-up may take long, and nobody may be there at its end.
     """
     if pod.provider == LOCAL:
-        return (await push_code(supervisor, pod_id=pod.id)).tree_id, None
+        return (await push_code(supervisor, pod.id)).tree_id, None
     await arm(supervisor, pod, await supervisor.link.agent(pod.id), (run_id,))
-    report = await push_code(supervisor, pod_id=pod.id)
+    report = await push_code(supervisor, pod.id)
     return report.tree_id, (await make_ready(supervisor, pod, report.tree_id, recipe)).session
 
 
@@ -157,8 +157,8 @@ async def cancel_run(supervisor: Supervisor, entry: RunEntry, grace_s: float) ->
     return str(status.state)
 
 
-async def push_code(supervisor: Supervisor, force: bool = False, pod_id: str | None = None) -> PushReport:
-    """Send what changed of the code tree. Raises SecretFound or UnsafePush with nothing sent."""
+async def push_code(supervisor: Supervisor, pod_id: str, *, force: bool = False) -> PushReport:
+    """Send what changed of the code tree to the pod. Raises SecretFound or UnsafePush with nothing sent."""
     from remote.sync.push import push
     from remote.sync.scan import scan
 
@@ -256,7 +256,7 @@ async def _launch_surely(
             return (await jobs.launch(agent, _spec(agent, pod, entry, session, going))).status
         except LaunchUnconfirmed as error:
             open_question = error
-            await supervisor.link.drop()
+            await supervisor.link.drop(pod.id)
         except (SshError, ProviderError):
             if open_question is None:
                 raise

@@ -1,4 +1,5 @@
-"""The one verified SSH connection of this process, made on demand and made again after it broke.
+"""The verified SSH connections of this process, one to each pod that is spoken to, made on demand and made again after
+they broke.
 
 When to try again is the supervisor's decision; which key is right is `remote.link.ssh`'s.
 """
@@ -22,104 +23,136 @@ from remote.renting.reducer import Probe
 if TYPE_CHECKING:
     from remote.agent.client import Agent
     from remote.link.channels import SshConnection
-    from remote.pods.model import Pod, PodSession
+    from remote.pods.model import Pod
+
+Greet = Callable[["Agent", str], Awaitable[None]]
 
 
 class Link:
-    """Connection and agent of one pod session.
+    """Connections and agents, by pod: one that hangs or breaks is nothing to the others.
 
     Args:
-        fleet: where the pod's present address comes from, asked anew at each connect.
+        fleet: where a pod's present address comes from, asked anew at each connect.
         state_dir: where our key and the pins lie.
-        emit: told of each change of the link.
+        emit: told of each change of a connection.
         greet: done first over each new connection, with the agent and the pod's id.
     """
 
+    def __init__(self, fleet: Fleet, state_dir: Path, emit: Callable[[AppEvent], None], greet: Greet) -> None:
+        self._fleet = fleet
+        self._state_dir = state_dir
+        self._emit = emit
+        self._greet = greet
+        self._wires: dict[str, _Wire] = {}
+
+    async def agent(self, pod_id: str) -> Agent:
+        """The agent of the pod, over the connection that stands or a new one.
+
+        Raises NoPod, NoEndpoint, ConnectFailed, AuthRejected, HostKeyUnverified or HostKeyMismatch.
+        """
+        wire = self._wires.setdefault(pod_id, _Wire(pod_id, self._fleet, self._state_dir, self._emit, self._greet))
+        return await wire.agent()
+
+    async def connection(self, pod_id: str) -> SshConnection:
+        """The connection behind `agent`, made if need be."""
+        await self.agent(pod_id)
+        connection = self._wires[pod_id].connection
+        assert connection is not None
+        return connection
+
+    def stands(self, pod_id: str) -> bool:
+        """Whether there is a connection to the pod now."""
+        return pod_id in self._wires and self._wires[pod_id].stands
+
+    def verified(self, pod_id: str) -> bool | None:
+        """Whether the pod's host key was proven by its own log at the last connect; None before one."""
+        return self._wires[pod_id].verified if pod_id in self._wires else None
+
+    def heard(self, pod_id: str, gpus: int | None) -> None:
+        """The pod's agent has answered, and counts so many GPUs."""
+        probe = self._fleet.probes.get(pod_id)
+        if probe is not None and self.stands(pod_id):
+            now = self._fleet.clock()
+            self._fleet.probes[pod_id] = replace(probe, heard_at=now, gpus=gpus, failing_at=None, failure="")
+
+    async def drop(self, pod_id: str | None = None) -> None:
+        """Let the connection to this pod go at once (None: to all), without goodbyes: nobody may be there any more."""
+        for wire in self._of(pod_id):
+            await wire.drop()
+
+    async def close(self, pod_id: str | None = None) -> None:
+        """Close the connection to this pod in order; None: to all."""
+        for wire in self._of(pod_id):
+            await wire.close()
+
+    def _of(self, pod_id: str | None) -> list[_Wire]:
+        return [wire for id_, wire in self._wires.items() if pod_id in (None, id_)]
+
+
+class _Wire:
+    """Connection and agent of one pod, whichever session it is in."""
+
     def __init__(
-        self,
-        fleet: Fleet,
-        state_dir: Path,
-        emit: Callable[[AppEvent], None],
-        greet: Callable[[Agent, str], Awaitable[None]],
+        self, pod_id: str, fleet: Fleet, state_dir: Path, emit: Callable[[AppEvent], None], greet: Greet
     ) -> None:
+        self._pod_id = pod_id
         self._fleet = fleet
         self._state_dir = state_dir
         self._emit = emit
         self._greet = greet
         self._lock = asyncio.Lock()
         self._stack: AsyncExitStack | None = None
-        self._connection: SshConnection | None = None
         self._agent: Agent | None = None
-        self._session: PodSession | None = None
         self._lost: asyncio.Task[None] | None = None
-        self.verified: bool | None = None  # whether the host key was proven by the pod's own log
+        self.connection: SshConnection | None = None
+        self.verified: bool | None = None
 
-    async def agent(self, pod_id: str | None = None) -> Agent:
-        """The agent of the pod, over the connection that stands or a new one.
+    @property
+    def stands(self) -> bool:
+        return self._lost is not None and not self._lost.done()
 
-        Raises NoEndpoint, ConnectFailed, AuthRejected, HostKeyUnverified or HostKeyMismatch.
-        """
+    async def agent(self) -> Agent:
         async with self._lock:
-            if self._agent is not None and self._stands(pod_id):
+            if self._agent is not None and self.stands:
                 return self._agent
             await self._close()
-            pod = await self._fleet.find(pod_id)
-            return await self._connect(pod)
-
-    async def connection(self, pod_id: str | None = None) -> SshConnection:
-        """The connection behind `agent`, made if need be."""
-        await self.agent(pod_id)
-        assert self._connection is not None
-        return self._connection
+            return await self._connect(await self._fleet.find(self._pod_id))
 
     async def drop(self) -> None:
-        """Let the connection go at once, without goodbyes: the other side may not be there any more."""
-        if self._connection is not None:
-            self._connection.abort()
-        async with self._lock:
-            await self._close()
+        if self.connection is not None:
+            self.connection.abort()
+        await self.close()
 
     async def close(self) -> None:
-        """Close in order."""
         async with self._lock:
             await self._close()
 
-    def _stands(self, pod_id: str | None) -> bool:
-        if self._lost is None or self._lost.done() or self._session is None:
-            return False
-        return pod_id is None or pod_id == self._session.pod_id
+    def _tell(self, view: LinkView) -> None:
+        self._emit(LinkChanged(view, self._pod_id))
 
     async def _connect(self, pod: Pod) -> Agent:
         # asyncssh costs about 300 ms and is needed from here on only.
         from remote.agent.client import Agent
         from remote.link.ssh import connect
 
-        self._emit(LinkChanged(LinkView(state="connecting")))
+        self._tell(LinkView(state="connecting"))
         stack = AsyncExitStack()
         try:
             connection = await stack.enter_async_context(connect(pod, self._fleet.provider, self._state_dir))
         except BaseException as error:
             await stack.aclose()
             self._failing(pod, error)
-            self._emit(LinkChanged(LinkView()))
+            self._tell(LinkView())
             raise
-        self._stack, self._connection, self._session = stack, connection, pod.session
+        self._stack, self.connection = stack, connection
         self._lost = asyncio.create_task(connection.wait_lost(), name="link lost")
-        self._lost.add_done_callback(lambda _task: self._emit(LinkChanged(LinkView())))
+        self._lost.add_done_callback(lambda task: None if task.cancelled() else self._tell(LinkView()))
         self._agent = Agent(connection)
         self.verified = connection.verified
-        self._emit(LinkChanged(LinkView(state="up", verified=connection.verified)))
+        self._tell(LinkView(state="up", verified=connection.verified))
         self._fleet.probes[pod.id] = Probe(pod.session, pod.endpoint, connected_at=self._fleet.clock())
         await self._greet(self._agent, pod.id)
         return self._agent
-
-    def heard(self, gpus: int | None) -> None:
-        """The agent has answered, and counts so many GPUs."""
-        session = self._session
-        probe = self._fleet.probes.get(session.pod_id) if session is not None else None
-        if probe is not None and session is not None:
-            known = replace(probe, heard_at=self._fleet.clock(), gpus=gpus, failing_at=None, failure="")
-            self._fleet.probes[session.pod_id] = known
 
     def _failing(self, pod: Pod, error: BaseException) -> None:
         """Note since when the pod's present session cannot be reached, and why."""
@@ -132,9 +165,9 @@ class Link:
 
     async def _close(self) -> None:
         stack, lost = self._stack, self._lost
-        self._stack = self._connection = self._agent = self._session = self._lost = None
+        self._stack = self.connection = self._agent = self._lost = None
         if lost is not None:
             lost.cancel()
         if stack is not None:
             await stack.aclose()
-            self._emit(LinkChanged(LinkView()))
+            self._tell(LinkView())

@@ -128,7 +128,7 @@ async def make_ready(
                 if not error.retryable or number == TRIES - 1:
                     raise
                 supervisor.say("warn", f"{error}; what was begun there goes on, looking again")
-                await supervisor.link.drop()
+                await supervisor.link.drop(pod.id)
                 await asyncio.sleep(supervisor.backoff(number))
     finally:
         supervisor.emit(ActivityEnded(ACT))

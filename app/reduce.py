@@ -58,11 +58,12 @@ def reduce(state: AppState, event: AppEvent) -> AppState:
 def _pods(state: AppState, event: PodsListed) -> AppState:
     pod = _chosen(state.pod, event.pods)
     run = None if state.run is None else run_on(state.run, event.pods)
-    after = replace(state, pods=event.pods, pod=pod, pods_at=event.at, run=run)
-    if pod is not None and pod.status in OFF and after.link.state != "down":
+    awake = {one.id for one in event.pods if one.status not in OFF}
+    watches = {id_: watch for id_, watch in state.watches.items() if id_ in awake}  # one ends with its pod's session
+    after = replace(state, pods=event.pods, pod=pod, pods_at=event.at, run=run, watches=watches)
+    other = pod is not None and state.pod is not None and pod.id != state.pod.id
+    if other or (pod is not None and pod.status in OFF and after.link.state != "down"):
         after = replace(after, link=LinkView())
-    if after.watch is not None and not any(p.id == after.watch.pod and p.status not in OFF for p in event.pods):
-        after = replace(after, watch=None)  # it ended with its pod session
     return after
 
 
@@ -74,6 +75,11 @@ def _chosen(before: PodView | None, pods: tuple[PodView, ...]) -> PodView | None
     if same is not None and same.status != "GONE" and (same.status not in OFF or awake is None):
         return same
     return awake or next(iter(mine), None) or same or next(iter(pods), None)
+
+
+def _shown(state: AppState, pod_id: str | None) -> bool:
+    """Whether what is told of this pod belongs on the view: that of another one does not."""
+    return state.pod is None or pod_id in (None, state.pod.id)
 
 
 def run_on(run: RunView, pods: tuple[PodView, ...]) -> RunView:
@@ -88,6 +94,8 @@ def run_on(run: RunView, pods: tuple[PodView, ...]) -> RunView:
 
 def _link(state: AppState, event: LinkChanged) -> AppState:
     link = event.link
+    if not _shown(state, event.pod):
+        return state
     if link.data_at is None:  # a link that breaks or is made anew does not change when bytes last came
         link = replace(link, data_at=state.link.data_at)
     return state if link == state.link else replace(state, link=link)
@@ -172,7 +180,9 @@ def _cost(state: AppState, event: CostTicked) -> AppState:
 
 
 def _watch(state: AppState, event: WatchReported) -> AppState:
-    return state if state.watch == event.watch else replace(state, watch=event.watch)
+    if state.watches.get(event.watch.pod) == event.watch:
+        return state
+    return replace(state, watches={**state.watches, event.watch.pod: event.watch})
 
 
 def _countdown(state: AppState, event: CountdownChanged) -> AppState:
@@ -200,7 +210,7 @@ def _noted(state: AppState, event: Noted) -> AppState:
 
 
 def _failed(state: AppState, event: Failed) -> AppState:
-    if event.source == "link":
+    if event.source == "link" and _shown(state, event.pod):
         retry_at = None if event.retry_in is None else event.at + event.retry_in
         link = replace(state.link, state="retrying" if retry_at else "down", error=event.error, retry_at=retry_at)
         state = replace(state, link=link)

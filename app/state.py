@@ -183,7 +183,7 @@ class AppState(Struct, frozen=True):
     run: RunView | None = None
     runs: tuple[str, ...] = ()  # run ids known to this workspace, newest first
     cost: CostView = CostView()
-    watch: WatchView | None = None  # the running pod's own watchdog, once it was asked
+    watches: Mapping[str, WatchView] = field(default_factory=dict)  # running pods' own watchdogs, once asked, by pod id
     countdown: CountdownView | None = None  # a stop that any key still prevents
     streams: Mapping[str, StreamView] = field(default_factory=dict)
     activities: Mapping[str, Activity] = field(default_factory=dict)
@@ -192,3 +192,8 @@ class AppState(Struct, frozen=True):
     acked: frozenset[str] = frozenset()  # ids of alerts that somebody has seen
     readonly: bool = False
     replay: str | None = None  # this is a recording: "60×", "paused" or "the end"
+
+    @property
+    def watch(self) -> WatchView | None:
+        """The watchdog of the pod that keys act on."""
+        return None if self.pod is None else self.watches.get(self.pod.id)

@@ -21,6 +21,7 @@ from remote.errors import RemoteError
 if TYPE_CHECKING:
     from app.runs import RunEntry
     from app.supervisor import Supervisor
+    from remote.pods.model import Pod
 
 PATIENCE_S = 45.0
 """Seconds after which a running pod that does not answer is left alone."""
@@ -54,8 +55,9 @@ async def gather(supervisor: Supervisor) -> Status:
     running = [pod for pod in fleet.pods if fleet.is_ours(pod) and pod.status == "RUNNING"]
     if fleet.rented:
         await _ask_money(supervisor)
-    if running and fleet.rented:
-        await _ask_pod(supervisor, running[0].id)
+    if fleet.rented:
+        await asyncio.gather(*(_ask_pod(supervisor, pod) for pod in running))
+    shown = supervisor.state().pod
     if entry is not None and any(pod.id == entry.pod for pod in running):
         await last_word(supervisor, entry)
     fleet.review()
@@ -64,7 +66,8 @@ async def gather(supervisor: Supervisor) -> Status:
     state = replace(supervisor.state(), run=run, cost=cost, pods=_views(supervisor))
     return Status(
         project=supervisor.workspace.root.name, pods=_views(supervisor), run=run, cost=cost, rented=fleet.rented,
-        up=bool(running), verified=supervisor.link.verified, watch=supervisor.state().watch,
+        up=bool(running), verified=None if shown is None else supervisor.link.verified(shown.id),
+        watch=supervisor.state().watch,
         checkpoint_age_s=_checkpoint_age(supervisor, entry),
         projected=projected(supervisor, cost) if fleet.rented else None,
         alerts=alerts(state, supervisor.clock()), acked=acknowledged(supervisor.workspace.state_dir),
@@ -83,19 +86,19 @@ async def _ask_money(supervisor: Supervisor) -> None:
     await supervisor.fleet.read_account(budgets(supervisor.settings), supervisor.keeper.measured_run())
 
 
-async def _ask_pod(supervisor: Supervisor, pod_id: str) -> None:
+async def _ask_pod(supervisor: Supervisor, pod: Pod) -> None:
     """The agent's word and the watchdog's."""
     from app import arming
 
     try:
         async with asyncio.timeout(PATIENCE_S):
-            agent = await supervisor.link.agent(pod_id)
-            supervisor.link.heard(len((await agent.hello()).gpus))
-            await arming.ask(supervisor, await supervisor.pod(pod_id))
+            agent = await supervisor.link.agent(pod.id)
+            supervisor.link.heard(pod.id, len((await agent.hello()).gpus))
+            await arming.ask(supervisor, pod)
     except TimeoutError:
-        supervisor.say("warn", f"pod {pod_id} did not answer within {PATIENCE_S:.0f} s")
+        supervisor.say("warn", f"pod {pod.id} did not answer within {PATIENCE_S:.0f} s")
     except (RemoteError, AppError) as error:
-        supervisor.say("warn", f"pod {pod_id} could not be asked: {sentence(error)}")
+        supervisor.say("warn", f"pod {pod.id} could not be asked: {sentence(error)}")
 
 
 def _checkpoint_age(supervisor: Supervisor, entry: RunEntry | None) -> float | None:

@@ -38,6 +38,7 @@ from app.history import ids, is_home, mark_home
 from app.keeper import Keeper
 from app.link import Link
 from app.reduce import ALIVE, MOVING
+from app.reminders import hint
 from app.rent import ensure
 from app.runs import RunBook, RunEntry
 from app.seen import acknowledged
@@ -111,7 +112,8 @@ class Supervisor:
         """Run every service until cancelled."""
         self.serving = True
         self.emit(Acknowledged(acknowledged(self.workspace.state_dir)))
-        self._hint()
+        if (line := hint(self.settings, self.workspace)) is not None:
+            self.emit(Hinted(line))
         services = (("pods", self._poll), ("link", self._ping), ("cost", self._cost), ("clock", self._tick))
         try:
             async with asyncio.TaskGroup() as group:
@@ -184,19 +186,19 @@ class Supervisor:
 
     async def _ping(self) -> float:
         """Keep the link up while a pod runs; its latency is what one word to the agent takes."""
-        state = self.state()
-        if state.pod is None or state.pod.status != PodStatus.RUNNING:
+        pod = self.state().pod
+        if pod is None or pod.status != PodStatus.RUNNING:
             return POLL_FAST_S
-        agent = await self.link.agent(state.pod.id)
+        agent = await self.link.agent(pod.id)
         asked = self._monotonic()
         try:
-            self.link.heard(len((await agent.hello()).gpus))
+            self.link.heard(pod.id, len((await agent.hello()).gpus))
         except RemoteError:
-            await self.link.drop()
+            await self.link.drop(pod.id)
             raise
         now, link = self.clock(), self.state().link
         seconds = self._monotonic() - asked
-        self.emit(LinkChanged(LinkView("up", latency_s=seconds, data_at=now, verified=link.verified)))
+        self.emit(LinkChanged(LinkView("up", latency_s=seconds, data_at=now, verified=link.verified), pod.id))
         return PING_S
 
     async def _cost(self) -> float:
@@ -263,7 +265,7 @@ class Supervisor:
     async def stop_pod(self, pod: Pod, permit: Permit | None = None, because: str = "") -> Pod:
         """Stop the pod without asking; the guard is the caller's. The link is closed first."""
         with self.activity("pod.stop", f"stopping pod {pod.id}"):
-            await self.link.close()
+            await self.link.close(pod.id)
             pod = await self.fleet.stop(pod, permit, because)
             self._listed()
         return pod
@@ -276,8 +278,12 @@ class Supervisor:
         if self.fleet.unwritten != self._unwritten:
             self._unwritten = self.fleet.unwritten
             self.say(*(("error", self._unwritten) if self._unwritten else ("ok", "records are written down again")))
+        before = self.state().pod
         self.emit(PodsListed(views(self.fleet), self.clock()))
         self.emit(CostTicked(self.fleet.cost(self.clock())))
+        shown = self.state().pod
+        if before is not None and shown is not None and before.id != shown.id:
+            self.refresh()  # the view's link is another pod's now
 
     # --- runs --------------------------------------------------------------------------------------------------------
 
@@ -398,8 +404,8 @@ class Supervisor:
                     raise
                 wait = self.backoff(failures)
                 failures += 1
-                await self.link.drop()
-                self.emit(Failed("link", sentence(error), wait, self.clock()))
+                await self.link.drop(entry.pod)
+                self.emit(Failed("link", sentence(error), wait, self.clock(), entry.pod))
                 await self._wait(wait)
 
     async def _bring_home(self, entry: RunEntry) -> None:
@@ -441,9 +447,3 @@ class Supervisor:
     def progress(self, action: str, text: str) -> Callable[[int, int], None]:
         """A callback for (done, total) of an activity, in bytes."""
         return lambda done, total: self.emit(ActivityChanged(Activity(action, text, done, total)))
-
-    def _hint(self) -> None:
-        from remote.secrets import runpod_key
-
-        if self.settings.provider == "local" and runpod_key(self.workspace.root) is None:
-            self.emit(Hinted("embedded pod · for rented GPUs put RUNPOD_API_KEY=… into .env.runpod (mode 600)"))

@@ -108,7 +108,7 @@ def _gib(value: float | None) -> str:
 async def probe(supervisor: Supervisor, pod_id: str) -> None:
     """One word to the pod's agent: what `status` says of the link and the GPUs comes from it."""
     agent = await supervisor.link.agent(pod_id)
-    supervisor.link.heard(len((await agent.hello()).gpus))
+    supervisor.link.heard(pod_id, len((await agent.hello()).gpus))
 
 
 ACTIONS: tuple[Action, ...] = (

@@ -176,7 +176,7 @@ async def _restart(context: Context, args: Args) -> AsyncIterator[AppEvent]:
     for clause in overridden:
         supervisor.say("warn", f"overridden: {clause}")
     with supervisor.activity("pod.restart", f"restarting pod {pod.name}"):
-        await supervisor.link.close()
+        await supervisor.link.close(pod.id)
         pod = await supervisor.fleet.restart(pod, overridden)
     await supervisor.look()
     if supervisor.fleet.rented:
@@ -201,7 +201,7 @@ async def _terminate(context: Context, args: Args) -> AsyncIterator[AppEvent]:
     if not args["agreed"]:
         raise Unagreed(f"Remove pod {pod.name} for good?", tuple(lines), "remove", danger=True)
     with supervisor.activity("pod.terminate", f"removing pod {pod.name}"):
-        await supervisor.link.close()
+        await supervisor.link.close(pod.id)
         await supervisor.fleet.terminate(permit)
     await supervisor.look()
     supervisor.say("ok", f"pod {pod.name} is gone")

@@ -174,7 +174,7 @@ async def _setup(context: Context, args: Args) -> AsyncIterator[AppEvent]:
     pod = await supervisor.pod(args["pod"])
     agent = await reach(supervisor, pod, patience_s=10.0)
     recipe = args["recipe"] or supervisor.settings.recipe
-    report = await push_code(supervisor, pod_id=pod.id)
+    report = await push_code(supervisor, pod.id)
     if args["dry_run"]:
         from remote.setup.run import plan
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+from msgspec.structs import replace
+
 from app.actions.base import Action, Args, Confirm, Context, Param, Reason, Scope
+from app.actions.pod import POD
 from app.errors import UsageError
 from app.events import AppEvent, Output
 from app.reduce import OFF
@@ -20,7 +23,8 @@ async def _push(context: Context, args: Args) -> AsyncIterator[AppEvent]:
     if args["dry_run"]:
         yield await _push_plan(context)
         return
-    report = await push_code(context.supervisor, force=args["force"])
+    pod = await context.supervisor.pod(args["pod"])
+    report = await push_code(context.supervisor, pod.id, force=args["force"])
     data = {
         "tree_id": report.tree_id,
         "files": report.files,
@@ -102,6 +106,7 @@ ACTIONS: tuple[Action, ...] = (
         params=(
             Param("force", "send a tree that lost most of its files"),
             Param("dry_run", "only say what differs from the last push"),
+            replace(POD, kind="option"),
         ),
     ),
     Action(

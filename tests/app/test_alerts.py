@@ -34,11 +34,11 @@ CAUSES = {
     "warned": (replace(UP, cost=CostView(budgets=(BudgetView("run", Decimal(40), Decimal(33), "warn"),))),
                "82 % of the budget of the run", "cost"),
     "runway": (replace(UP, cost=CostView(runway_s=600.0, burn=Decimal(2))), "money lasts 10:00 more", "pull"),
-    "unarmed": (replace(UP, watch=WatchView("red", "its key is refused", "p")), "AUTOMATIC STOP IS NOT ARMED",
+    "unarmed": (replace(UP, watches={"p": WatchView("red", "its key is refused", "p")}), "AUTOMATIC STOP IS NOT ARMED",
                 "pod.stop"),
-    "autostop": (replace(UP, watch=WatchView("green", "ok", "p", NOW + 300, "idle", NOW)),
+    "autostop": (replace(UP, watches={"p": WatchView("green", "ok", "p", NOW + 300, "idle", NOW)}),
                  "stops itself in 5:00 (idle)", "pull"),
-    "disk": (replace(UP, watch=WatchView("green", "ok", "p", low_disk=("the volume",))), "the volume of pod",
+    "disk": (replace(UP, watches={"p": WatchView("green", "ok", "p", low_disk=("the volume",))}), "the volume of pod",
              "pod.ssh"),
     "gone": (replace(UP, pods=(replace(POD, state="GONE", detail="nobody knows it"),)), "is GONE: nobody knows it",
              "refresh"),
@@ -76,13 +76,14 @@ def test_a_quiet_state_needs_nobody() -> None:
 
 
 def test_errors_come_first_and_what_was_seen_stands_no_more_until_it_is_another_fact() -> None:
-    state = replace(CAUSES["away"][0], watch=WatchView("red", "refused", "p"))
+    state = replace(CAUSES["away"][0], watches={"p": WatchView("red", "refused", "p")})
     found = alerts(state, NOW)
     assert found[0].level == "error"
     state = reduce(state, Acknowledged(frozenset({found[0].id})))
     assert found[0].id not in {alert.id for alert in standing(state, NOW)}
     assert len(standing(state, NOW)) == len(found) - 1
-    again = replace(state, pod=replace(POD, started_at=99.0))
+    anew = replace(POD, started_at=99.0)
+    again = replace(state, pod=anew, pods=(anew,))
     assert any("NOT ARMED" in alert.text for alert in standing(again, NOW)), "another pod session is another fact"
 
 

@@ -71,14 +71,14 @@ async def test_a_launch_that_took_effect_is_acknowledged_later_and_a_cancel_too(
     assert phases(controller, "run.launch") == [Phase.SENT]
     entry = controller.supervisor.book.find(None)
     assert entry is not None
-    agent = await controller.supervisor.link.agent()
+    agent = await controller.supervisor.link.agent("local")
     assert phases(controller, "run.launch") == [Phase.ACKED]
     assert [(job.run_id, job.attempts, job.state) for job in await jobs.runs(agent)] == [
         (entry.run_id, (1,), jobs.JobState.RUNNING)
     ]
     die("cancel", "after", "run.cancel", workspace_dir)
     await controller.supervisor.link.drop()
-    await controller.supervisor.link.agent()
+    await controller.supervisor.link.agent("local")
     assert phases(controller, "run.cancel") == [Phase.ACKED]
     assert controller.supervisor.fleet.journal.open_intents() == []
 
@@ -94,5 +94,5 @@ async def test_a_launch_that_never_left_is_told_as_such_and_can_be_resumed(
     assert phases(controller, "run.launch") == [Phase.FAILED]
     async for _ in controller.stream("run.resume"):
         pass
-    agent = await controller.supervisor.link.agent()
+    agent = await controller.supervisor.link.agent("local")
     assert [(job.run_id, job.attempts) for job in await jobs.runs(agent)] == [(entry.run_id, (1,))]

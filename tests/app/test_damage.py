@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -50,9 +51,11 @@ MAY_REFUSE = {
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A workspace whose pod is up and whose run is over and home."""
+    """A workspace whose pod is up, whose run is over and home, and whose code has been pushed once more since."""
     root = make_workspace(tmp_path_factory.mktemp("damage"))
     assert cli.main(["-C", str(root), "run", "start", "-f"]) == 0
+    time.sleep(2.1)  # a file that changed within two seconds is not yet in scan.json
+    assert cli.main(["-C", str(root), "push"]) == 0
     yield root
     asyncio.run(end_pod(root / ".maxcai/pods/local"))
 

@@ -89,7 +89,7 @@ async def test_two_starts_at_the_same_moment_make_one_run(workspace_dir: Path, c
     assert run_id in str(refused[0])
     assert refused[0].exit_code == 3
     await other.close()
-    agent = await controller.supervisor.link.agent()
+    agent = await controller.supervisor.link.agent("local")
     from remote import jobs
 
     assert [job.run_id for job in await jobs.runs(agent)] == [run_id]
@@ -180,7 +180,7 @@ async def test_a_run_whose_pod_has_forgotten_it_is_not_bought_again_as_a_resume(
     await controller.supervisor.finish(entry)
     home = controller.workspace.run_dir(entry.run_id)
     before = (home / "events.jsonl").read_bytes()
-    agent = await controller.supervisor.link.agent()
+    agent = await controller.supervisor.link.agent("local")
     shutil.rmtree(agent.run_dir(entry.run_id))
     with pytest.raises(Refused, match="knows nothing of run"):
         await drained(controller.stream("run.resume"))

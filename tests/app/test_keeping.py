@@ -168,7 +168,7 @@ async def test_a_launch_that_may_have_begun_is_asked_again_until_it_is_known(mon
                 raise self.answers.pop(0)
             return SimpleNamespace(tree_dir=str)
 
-        async def drop(self) -> None: ...
+        async def drop(self, _pod: str) -> None: ...
 
     told: list[str] = []
 
@@ -270,7 +270,7 @@ def test_the_watchdogs_word_ends_with_its_pods_session() -> None:
     ],
 )
 def test_what_still_costs_is_told_with_what_its_watchdog_is_worth(watch: WatchView | None, told: str) -> None:
-    (line,) = reminders(AppState("p", pods=(POD,), watch=watch))
+    (line,) = reminders(AppState("p", pods=(POD,), watches={} if watch is None else {"p": watch}))
     assert "maxcai-p goes on at $1.74/h" in line
     assert told in line
     assert list(reminders(AppState("p", pods=(replace(POD, provider="local"),)))) == []

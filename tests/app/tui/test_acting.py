@@ -206,7 +206,7 @@ async def test_nothing_stands_there_while_nothing_needs_anybody(panel: Opener) -
         await shown.sees("228/375")
         assert not shown.app.query_one("#alerts").display
         watch = WatchView("red", "its key is refused", "local-1")
-        shown.controller.become(replace(shown.controller.state, watch=watch))
+        shown.controller.become(replace(shown.controller.state, watches={watch.pod: watch}))
         await shown.sees("AUTOMATIC STOP IS NOT ARMED")
         await shown.pilot.click("#alerts")
         await shown.until(lambda: isinstance(shown.app.screen, Alerts))

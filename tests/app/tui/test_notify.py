@@ -49,7 +49,8 @@ def idle(state: AppState) -> AppState:
 
 
 def stops_soon(state: AppState) -> AppState:
-    return replace(state, watch=WatchView("green", "", "local-1", until=NOW + 300, rule="idle", at=NOW))
+    watch = WatchView("green", "", "local-1", until=NOW + 300, rule="idle", at=NOW)
+    return replace(state, watches={watch.pod: watch})
 
 
 def lost(state: AppState) -> AppState:

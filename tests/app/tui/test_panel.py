@@ -81,7 +81,7 @@ async def test_a_verdict_is_shown_with_every_condition(panel: Opener) -> None:
 async def test_a_key_does_its_action_and_a_refused_one_says_why(panel: Opener) -> None:
     async with panel(samples.up_state()) as shown:
         await shown.pilot.press("P")
-        await shown.until(lambda: ("push", {}) in shown.controller.done)
+        await shown.until(lambda: ("push", {"pod": "local-1"}) in shown.controller.done)
         shown.controller.become(replace(shown.controller.state, readonly=True))
         await shown.pilot.press("r")
         await shown.sees("read-only")
@@ -154,7 +154,7 @@ async def test_the_palette_opens_on_colon_and_does_an_action(panel: Opener) -> N
         await shown.pilot.press(*"push code")
         await shown.sees("Push code")
         await shown.pilot.press("enter")
-        await shown.until(lambda: ("push", {}) in shown.controller.done)
+        await shown.until(lambda: ("push", {"pod": "local-1"}) in shown.controller.done)
 
 
 async def test_what_an_action_prints_is_shown_to_be_read(panel: Opener) -> None:
@@ -356,7 +356,7 @@ async def test_a_click_on_a_key_does_what_the_key_does(panel: Opener) -> None:
         text = await shown.sees("P Push")
         row = text.split("\n")[-1]
         await shown.pilot.click("#keys", offset=(row.index("P Push") + 1, 0))
-        await shown.until(lambda: ("push", {}) in shown.controller.done)
+        await shown.until(lambda: ("push", {"pod": "local-1"}) in shown.controller.done)
         tabs = shown.text.split("\n")[1]
         await shown.pilot.click("#header", offset=(tabs.index("3 Logs") + 1, 1))
         await shown.sees("[3 Logs]")
@@ -365,7 +365,7 @@ async def test_a_click_on_a_key_does_what_the_key_does(panel: Opener) -> None:
 async def test_a_link_that_says_nothing_and_a_watchdog_not_heard_of_do_not_look_fresh(panel: Opener) -> None:
     now = [samples.NOW]
     watch = WatchView("green", "runs", "local-1", samples.NOW + 3600, "lease", samples.NOW)
-    async with panel(replace(samples.up_state(), watch=watch), (160, 45), clock=lambda: now[0]) as shown:
+    async with panel(replace(samples.up_state(), watches={watch.pod: watch}), (160, 45), clock=lambda: now[0]) as shown:
         await shown.sees("data ● 1s", "auto-stop 1h00m")
         now[0] += 60
         await shown.sees("data ◌ stale 1m01s", "auto-stop 59m00s")

@@ -266,7 +266,7 @@ async def test_a_pane_fills_the_screen_and_comes_back(panel: Opener, workspace: 
 async def test_budget_and_automatic_stop_are_in_the_header_of_every_view(panel: Opener, workspace: Any) -> None:
     cost = CostView(Decimal("1.74"), budgets=(BudgetView("day", Decimal(40), Decimal(35), "warn"),))
     watch = WatchView("green", "runs", "local-1", samples.NOW + 600, "lease", samples.NOW)
-    state = replace(samples.up_state(), cost=cost, watch=watch)
+    state = replace(samples.up_state(), cost=cost, watches={watch.pod: watch})
     async with panel(state, (160, 45), workspace=workspace) as shown:
         for spec in VIEWS:
             await shown.pilot.press(spec.key)
