@@ -50,8 +50,9 @@ class Link:
 
         Raises NoPod, NoEndpoint, ConnectFailed, AuthRejected, HostKeyUnverified or HostKeyMismatch.
         """
-        wire = self._wires.setdefault(pod_id, _Wire(pod_id, self._fleet, self._state_dir, self._emit, self._greet))
-        return await wire.agent()
+        if pod_id not in self._wires:
+            self._wires[pod_id] = _Wire(pod_id, self._fleet, self._state_dir, self._emit, self._greet)
+        return await self._wires[pod_id].agent()
 
     async def connection(self, pod_id: str) -> SshConnection:
         """The connection behind `agent`, made if need be."""
