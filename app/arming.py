@@ -68,10 +68,10 @@ def _session_budget(
     as somebody there has kept it beyond that. What an earlier run spent is not counted for `runs`, which begin.
     """
     from app.keeper import GUARD_S, MONEY_S
-    from remote.money.rules import disks_per_hour
+    from remote.money.rules import disks_of
 
     fleet = supervisor.fleet
-    disks = disks_per_hour(pod.provider, pod.disk_gb, pod.volume, pod.volume_gb, running=True)
+    disks = disks_of(pod, running=True)
     price = None if pod.price_per_hour is None else pod.price_per_hour + (disks or 0)
     states = () if fleet.account is None else fleet.account.budgets
     newest = supervisor.book.find(None)

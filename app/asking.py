@@ -43,12 +43,12 @@ def _machine(pod: Pod) -> str:
 
 
 def _price(supervisor: Supervisor, pod: Pod) -> str:
-    from remote.money.rules import disks_per_hour
+    from remote.money.rules import disks_of
 
     price = pod.price_per_hour
     if not supervisor.fleet.rented and not price:
         return "price  nothing: it runs on this machine"
-    disks = disks_per_hour(pod.provider, pod.disk_gb, pod.volume, pod.volume_gb, running=True)
+    disks = disks_of(pod, running=True)
     more = f", its disks {money(disks, 3)}/h" if disks else "" if disks == 0 else ", its disks unknown"
     return f"price  {money(price)}/h while it runs{more}"
 
@@ -109,12 +109,12 @@ def _first_up(text: str) -> str:
 
 
 def _saves(supervisor: Supervisor, pod: Pod) -> list[str]:
-    from remote.money.rules import disks_per_hour
+    from remote.money.rules import disks_of
 
     price = pod.price_per_hour
     if not supervisor.fleet.rented:
         return [f"stopping saves {money(price)}/h"] if price else ["stopping saves nothing: this pod costs nothing"]
-    disks = disks_per_hour(pod.provider, pod.disk_gb, pod.volume, pod.volume_gb, running=False)
+    disks = disks_of(pod, running=False)
     kept = "an unknown amount" if disks is None else f"{money(disks, 3)}/h"
     saved = "an unknown amount per hour" if price is None else f"{money(price)}/h"
     return [f"stopping saves {saved}; its kept disk goes on costing {kept}",

@@ -17,6 +17,7 @@ from app.errors import UsageError
 from app.state import BudgetView, CostView, PodView
 from remote.journal import Journal
 from remote.money.costs import Ledger
+from remote.money.rules import disks_of
 from remote.pods.model import Pod
 
 if TYPE_CHECKING:
@@ -205,6 +206,7 @@ class Fleet:
             per_hour = Decimal(0)  # a rented pod that is stopped still bills its disk, which no list tells
         plain = CostView(
             per_hour=per_hour,
+            disks=disks_of(running, running=True) if running else None,
             session=self.ledger.session_cost(shown, now) if shown else None,
             total=self.ledger.total(now),
             estimated=any(row.billed is None or not row.billed.final for row in self.ledger.rows())

@@ -57,13 +57,12 @@ def projected(supervisor: Supervisor, cost: CostView) -> Decimal | None:
     """USD of this pod session by the end of the newest run, by its own forecast; None when a part is unknown."""
     from app.history import run_view
     from app.progress import remaining
-    from remote.money import rules
 
     entry = supervisor.book.find(None)
     if entry is None:
         return None
     view = run_view(supervisor.workspace, entry)
-    return rules.projected(cost.session, cost.per_hour, remaining(view)) if view.state == "running" else None
+    return cost.at_end(remaining(view)) if view.state == "running" else None
 
 
 def data(found: Spending) -> dict[str, Any]:

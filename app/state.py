@@ -133,7 +133,7 @@ class RunView(Struct, frozen=True):
 class CostView(Struct, frozen=True):
     """Money in USD. None means unknown and is shown as such."""
 
-    per_hour: Decimal | None = None
+    per_hour: Decimal | None = None  # of the shown pod, its disks apart
     session: Decimal | None = None
     total: Decimal | None = None
     estimated: bool = True  # shown with ≈ until reconciled with the provider's bill
@@ -143,6 +143,13 @@ class CostView(Struct, frozen=True):
     runway_why: str | None = None  # why that is not known
     runway_endless: bool = False  # nothing is being spent
     budgets: tuple[BudgetView, ...] = ()
+    disks: Decimal | None = None  # USD/hour for the shown pod's own disks
+
+    def at_end(self, eta_s: float | None) -> Decimal | None:
+        """USD of this session by the time something ends in `eta_s` seconds; None when a part is unknown."""
+        if self.session is None or self.per_hour is None or self.disks is None or eta_s is None:
+            return None
+        return self.session + (self.per_hour + self.disks) * Decimal(repr(max(0.0, eta_s))) / 3600
 
 
 class StreamView(Struct, frozen=True):

@@ -59,6 +59,10 @@ class Pod:
     def note(self, run_id: str, kind: str, attempt: int) -> str:
         return os.path.join(self.runs, run_id, ".agent", f"{kind}-{attempt}.json")
 
+    def exit_in_memory(self, run_id: str, attempt: int) -> str:
+        """Where an exit note waits for room on a full volume."""
+        return os.path.join(self.locks, f"{self.key}-{run_id}-{attempt}.exit.json")
+
 
 def attempts(pod: Pod, run_id: str) -> list[int]:
     """Attempts that were started, in order."""
@@ -75,6 +79,15 @@ def alive(pod: Pod, start: Json, who: str = "pid") -> bool:
     return same and isinstance(pid, int) and start_time(pid) == start.get(f"{who}_start")
 
 
+def exit_note(pod: Pod, run_id: str, attempt: int) -> Json | None:
+    """How an attempt ended: {"exit_code", "finished", ...}; None where nothing tells."""
+    path = pod.note(run_id, "exit", attempt)
+    if os.path.exists(path):
+        return read_json(path) or {}
+    waiting = read_json(pod.exit_in_memory(run_id, attempt))
+    return waiting if waiting is not None and waiting.get("incarnation") == pod.incarnation else None
+
+
 def state_of(pod: Pod, run_id: str, attempt: int) -> str:
     """absent running exited lost orphaned. Only its exit note makes a run `exited`, only its lock `running`."""
     start = read_json(pod.note(run_id, "start", attempt))
@@ -86,7 +99,7 @@ def state_of(pod: Pod, run_id: str, attempt: int) -> str:
     finally:
         if lock is not None:
             lock.close()
-    if os.path.exists(pod.note(run_id, "exit", attempt)):  # after the lock: it is written before the lock is freed
+    if exit_note(pod, run_id, attempt) is not None:  # after the lock: it is written before the lock is freed
         return "exited"
     if held and start.get("incarnation") == pod.incarnation:
         return "running"
@@ -119,7 +132,7 @@ def summary(pod: Pod, run_id: str, attempt: int | None = None) -> Json:
     known = attempts(pod, run_id)
     number = attempt if attempt is not None else (known[-1] if known else 0)
     start = read_json(pod.note(run_id, "start", number)) or {}
-    end = read_json(pod.note(run_id, "exit", number)) or {}
+    end = exit_note(pod, run_id, number) or {}
     beat = read_json(pod.note(run_id, "hb", number)) or {}
     now, ours = time.monotonic(), beat.get("incarnation") == pod.incarnation
     age = now - beat["mono"] if ours else None

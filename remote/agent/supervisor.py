@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -211,12 +212,25 @@ class Supervisor:
             self.wait_for_signal(min(beat_at, self.kill_at or beat_at) - now)
         swept = self.sweep()
         self.heartbeat()  # what it wrote last counts as activity too
-        exit_note = {"exit_code": self.exit_code, "finished": time.time(), "swept": swept, "attempt": self.attempt}
+        self.tell_exit({
+            "exit_code": self.exit_code, "finished": time.time(), "swept": swept, "attempt": self.attempt,
+            "incarnation": self.pod.incarnation,
+        })  # fmt: skip
+
+    def tell_exit(self, note: Json) -> None:
+        """Put the exit note on the volume. While that is full, its copy in memory says that the job is over, and the
+        lock stays held."""
+        waiting = self.pod.exit_in_memory(self.run_id, self.attempt)
         while True:
             try:
-                return write_json(self.pod.note(self.run_id, "exit", self.attempt), exit_note)
+                write_json(self.pod.note(self.run_id, "exit", self.attempt), note)
+                break
             except OSError:
-                time.sleep(1.0)  # a full disk: the exit code waits for room, the lock is still held
+                with contextlib.suppress(OSError):
+                    write_json(waiting, note, durable=False)
+                time.sleep(1.0)
+        with contextlib.suppress(OSError):
+            os.unlink(waiting)
 
     def sweep(self) -> int:
         """End what the job left behind, so that `exited` means that nothing of it runs. Returns how many it was."""

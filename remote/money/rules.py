@@ -63,6 +63,11 @@ def disks_per_hour(
     return (disk_gb * rates.container_running + kept * rates.volume_running) / HOURS_PER_MONTH
 
 
+def disks_of(pod: Pod, *, running: bool) -> Decimal | None:
+    """`disks_per_hour` of a pod, while it runs or once it is stopped."""
+    return disks_per_hour(pod.provider, pod.disk_gb, pod.volume, pod.volume_gb, running=running)
+
+
 def _own_volume_gb(volume: VolumeKind | None, volume_gb: int | None) -> int | None:
     if volume in (VolumeKind.NONE, VolumeKind.NETWORK):
         return 0
@@ -125,7 +130,7 @@ def _pod_per_hour(pod: Pod) -> tuple[Decimal, Decimal, list[str]]:
     if pod.status is PodStatus.UNKNOWN:
         return nothing, nothing, [f"the state of pod {pod.name} is not known"]
     running = not pod.status.over
-    disk = disks_per_hour(pod.provider, pod.disk_gb, pod.volume, pod.volume_gb, running=running)
+    disk = disks_of(pod, running=running)
     why = [] if disk is not None else [f"the disks of pod {pod.name} are not told"]
     if running and pod.price_per_hour is None:
         why.append(f"the price of pod {pod.name} is not told")
@@ -277,13 +282,6 @@ def require(states: Iterable[BudgetState]) -> None:
             )
         if state.level is Level.STOP:
             raise BudgetError(f"{state}.", "Raise the budget to go on.")
-
-
-def projected(spent: Decimal | None, per_hour: Decimal | None, eta_s: float | None) -> Decimal | None:
-    """USD by the time something ends in `eta_s` seconds. None when any part is not known."""
-    if spent is None or per_hour is None or eta_s is None:
-        return None
-    return spent + per_hour * Decimal(repr(max(0.0, eta_s))) / _SECONDS_PER_HOUR
 
 
 def day_start(now: float, zone: tzinfo | None = None) -> float:

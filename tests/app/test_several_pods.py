@@ -25,7 +25,8 @@ from app.status import gather
 from app.workspace import find
 from remote.errors import ConnectFailed
 from remote.guard.watchdog import Report
-from remote.pods.model import Pod
+from remote.money.rules import disks_per_hour
+from remote.pods.model import Pod, VolumeKind
 from tests.sim import pods
 from tests.sim.pods.base import PodStartError
 from tests.sim.runpod_api.clock import VirtualClock
@@ -62,6 +63,9 @@ async def lease(controller: Controller, pod: Pod) -> float:
 async def test_two_pods_have_a_connection_each_and_both_leases_are_renewed(controller: Controller) -> None:
     supervisor = controller.supervisor
     made = [await create(supervisor, agreed=True) for _ in range(2)]
+    cost = supervisor.fleet.cost(supervisor.clock())
+    assert cost.disks == disks_per_hour("runpod", made[0].disk_gb, VolumeKind.PERSISTENT, 20, running=True)
+    assert cost.disks
     agents = [await supervisor.link.agent(pod.id) for pod in made]
     assert [await supervisor.link.agent(pod.id) for pod in made] == agents, "asking one closed the other's connection"
     for pod, agent in zip(made, agents, strict=True):

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from app.events import Failed, JobReported, LinkChanged, Noted, PodsListed, Pulled, RunFollowed, RunLine
 from app.reduce import NOTICES, reduce
-from app.state import AppState, LinkView, PodView
+from app.state import AppState, CostView, LinkView, PodView
 from pipeline.protocol import EVENT_FIELDS, Event
 
 START = AppState(project="p")
@@ -227,3 +227,12 @@ def test_any_line_whatever_is_survived_and_seq_never_falls(found: list[bytes]) -
 @pytest.mark.parametrize("raw", [b'{"v":1,"seq":0,"t":"x","kind":"progress","step":"a","done":1e400}', b"[" * 100_000])
 def test_hostile_numbers_and_nesting_are_survived(raw: bytes) -> None:
     assert reduce(following(), RunLine("R", raw)).run is not None
+
+
+def test_the_cost_at_the_end_counts_the_disks_and_is_unknown_as_soon_as_a_part_is() -> None:
+    cost = CostView(Decimal("1.5"), Decimal(1), disks=Decimal("0.5"))
+    assert cost.at_end(1800.0) == 2
+    assert cost.at_end(-5.0) == 1
+    assert cost.at_end(None) is None
+    for part in ("session", "per_hour", "disks"):
+        assert replace(cost, **{part: None}).at_end(1800.0) is None

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from subprocess_connection import SubprocessConnection, end_everything, until
 from remote import jobs
 from remote.agent.client import Agent
 from remote.agent.kernel import start_time
+from remote.agent.runs import Pod
 from remote.errors import AlreadyRan, Busy, JobError, LaunchUnconfirmed, UnsafePath
 from remote.jobs import JobState, LaunchSpec
 
@@ -275,6 +277,45 @@ async def test_the_age_of_the_last_activity_is_told_and_new_output_makes_it_youn
         out.write("more\n")
     assert (await jobs.status(agent, "A")).activity_age_s == 0.0
     assert (await jobs.status(agent, "B")).activity_age_s is None
+
+
+async def test_a_job_that_died_of_a_full_disk_is_over_at_once_and_told_on_disk_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)]
+    if subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("a small file system cannot be mounted here (needs root)")
+    try:
+        conn = SubprocessConnection(small)
+        conn.locks = str(tmp_path / "memory")
+        agent = Agent(conn)
+        await jobs.launch(agent, sh("A", "dd if=/dev/zero of=$MAXCAI_RUN_DIR/fill bs=4k 2>/dev/null; exit 28"))
+        told = await ended(agent, "A")
+        assert (told.state, told.exit_code) == (JobState.EXITED, 28)
+        assert told.finished is not None
+        assert not note(small, "A", "exit-1.json").exists()
+        os.kill(start_record(small, "A")["supervisor"], 0)  # it lives, and waits for room
+        note(small, "A", "../fill").unlink()
+        await until(lambda: note(small, "A", "exit-1.json").exists())
+        await until(lambda: not list(Path(conn.locks).glob("*-A-1*")))
+        assert (await jobs.status(agent, "A")).exit_code == 28
+    finally:
+        end_everything(small)
+        subprocess.run(["umount", "-l", str(small)], check=True)
+
+
+async def test_an_exit_that_waits_in_memory_says_nothing_of_a_restarted_pod(
+    agent: Agent, conn: SubprocessConnection, root: Path
+) -> None:
+    await jobs.launch(agent, sh("A", "sleep 60"))
+    pod = Pod({"root": str(root), "locks": conn.locks, "incarnation_file": None})
+    told = {"exit_code": 0, "finished": 1.0, "incarnation": "another"}
+    Path(pod.exit_in_memory("A", 1)).write_text(json.dumps(told))
+    assert (await jobs.status(agent, "A")).state is JobState.RUNNING
+    Path(pod.exit_in_memory("A", 1)).write_text(json.dumps({**told, "incarnation": pod.incarnation}))
+    assert (await jobs.status(agent, "A")).exit_code == 0
 
 
 async def test_a_run_id_that_is_a_path_is_refused(agent: Agent) -> None:

@@ -20,7 +20,6 @@ from remote.money.rules import (
     burn,
     check,
     day_start,
-    projected,
     require,
     runway,
 )
@@ -163,13 +162,6 @@ def test_only_budgets_that_are_set_are_watched_and_nonsense_is_refused() -> None
     for wrong in ("0", "-1", "NaN", "Infinity"):
         with pytest.raises(ConfigError):
             Budgets(total=Decimal(wrong))
-
-
-def test_the_projection_is_unknown_as_soon_as_a_part_is() -> None:
-    assert projected(Decimal(1), Decimal(2), 1800.0) == 2
-    assert projected(Decimal(1), Decimal(2), -5.0) == 1
-    for parts in ((None, Decimal(2), 1.0), (Decimal(1), None, 1.0), (Decimal(1), Decimal(2), None)):
-        assert projected(*parts) is None
 
 
 def test_a_day_begins_at_midnight() -> None:

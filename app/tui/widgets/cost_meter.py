@@ -43,8 +43,8 @@ class CostMeter(Panel):
             text((f"{'total':<9}", MUTED), spent(cost.total, cost.estimated, g)),
         ]
         eta = picture.step.eta_s if picture.step else None
-        if eta is not None and cost.session is not None and cost.per_hour is not None:
-            at_end = cost.session + cost.per_hour * Decimal(eta) / 3600
+        at_end = cost.at_end(eta)
+        if eta is not None and at_end is not None:
             lines.append(text((f"{'step end':<9}", MUTED), spent(at_end, True, g), (f"  in {fmt.span(eta)}", MUTED)))
         if cost.per_hour is not None and cost.per_hour > 0:
             lines.append(text((f"{'if x now':<9}", MUTED), f"saves {fmt.money(cost.per_hour)}/h"))

@@ -121,7 +121,7 @@ def up_state() -> AppState:
         pod=the_pod,
         pods_at=NOW - 3,
         link=LinkView(state="up", latency_s=0.0012, data_at=NOW - 1, verified=True),
-        cost=CostView(Decimal(0), Decimal(0), Decimal(0), estimated=False),
+        cost=CostView(Decimal(0), Decimal(0), Decimal(0), estimated=False, disks=Decimal(0)),
     )
 
 
